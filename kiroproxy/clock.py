@@ -1,0 +1,37 @@
+"""Time as a seam, so that tests can own it.
+
+Monotonic and wall time never share a name: ``*_at_s`` is monotonic, ``*_at_epoch_s`` is wall time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """The three things the program asks of time."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch; may jump."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; cancellable."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
