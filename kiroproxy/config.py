@@ -1,0 +1,267 @@
+"""Settings: one table of names, one frozen dataclass a group, one place that reads them.
+
+Order of precedence: command line, environment, ``.env`` in the working folder, default. A wrong value
+raises ConfigError with one line that names the setting, the rule and (unless it is a secret) the value.
+docs/configuration.md shows the same table; tests/test_docs.py holds the two together.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from kiroproxy.errors import ConfigError
+from kiroproxy.secret import Secret
+
+SECONDS = 1.0
+MINUTES = 60 * SECONDS
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where we listen and who may come in. ``client_token`` None: made at start (loopback only)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    client_token: Secret | None = None
+    ping_interval_s: float = 15 * SECONDS
+    drain_s: float = 30 * SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How we reach the service. The URLs replace the built-in host tables when set."""
+
+    api_url: str | None = None
+    social_auth_url: str | None = None
+    oidc_url: str | None = None
+    region: str | None = None
+    connect_timeout_s: float = 10 * SECONDS
+    # The official client allows five minutes of silence: long tool inputs come after 60–100 s.
+    first_byte_timeout_s: float = 5 * MINUTES
+    idle_timeout_s: float = 5 * MINUTES
+    total_timeout_s: float = 30 * MINUTES
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """``file`` is appended to; ``console`` is stderr."""
+
+    level: str = "info"
+    format: str = "text"
+    file: Path | None = None
+    console: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the composition root needs. ``environment`` is the merged environment and ``.env``
+    that the credential readers look into; it holds secrets and is never shown."""
+
+    server: Server
+    upstream: Upstream
+    log: Log
+    state_dir: Path
+    home: Path
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Config(server={self.server!r}, upstream={self.upstream!r}, log={self.log!r})"
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= 86400.0:
+        raise ValueError("must be a number of seconds, more than 0 and at most 86400")
+    return value
+
+
+def _word(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        lowered = text.lower()
+        if lowered not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return lowered
+
+    return parse
+
+
+def _level(text: str) -> str:
+    return _word(*LOG_LEVELS)("warning" if text.lower() == "warn" else text)
+
+
+def _switch(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def _host(text: str) -> str:
+    if not text or any(c.isspace() or c in "/@?#" for c in text):
+        raise ValueError("must be a host name or an address, such as 127.0.0.1")
+    return text.strip("[]")
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _url(text: str) -> str:
+    """An https base URL, or http to this machine only: tokens do not travel in clear."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that starts with https://")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("must be a plain URL without user, query or fragment")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must have a port from 0 to 65535") from None
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must be https:// (plain http only to a loopback address)")
+    return text.rstrip("/")
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _key(text: str) -> Secret:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return Secret(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: environment ``name``, optional command-line ``flag``, default as text ('' is unset)."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    unit: str
+    meaning: str
+    flag: str | None = None
+    secret: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("HOST", _host, "127.0.0.1", "address", "where to listen", "--host"),
+    Setting("PORT", _whole(0, 65535), "8080", "port", "where to listen; 0 picks a free one", "--port"),
+    Setting(
+        "KIRO_CLIENT_TOKEN", _key, "", "text",
+        "the key clients must send; made once and kept in the state folder when unset on loopback",
+        "--key", secret=True,
+    ),
+    Setting("LOG_LEVEL", _level, "info", "word", "debug, info, warning or error", "--log-level"),
+    Setting("LOG_FORMAT", _word(*LOG_FORMATS), "text", "word", "text or json"),
+    Setting("LOG_FILE", _path, "", "path", "also write the log to this file (made 0600)"),
+    Setting("LOG_CONSOLE", _switch, "true", "switch", "write the log to standard error"),
+    Setting("KIRO_REGION", _text, "", "region", "the service's region when no profile decides it"),
+    Setting(
+        "KIROPROXY_STATE_DIR", _path, "~/.local/state/kiroproxy", "path",
+        "where the key and renewed sign-ins are kept (0700)", "--state-dir",
+    ),
+    Setting("KIRO_API_URL", _url, "", "URL", "replaces the table of service hosts"),
+    Setting("KIRO_SOCIAL_AUTH_URL", _url, "", "URL", "replaces the social sign-in host"),
+    Setting("KIRO_OIDC_URL", _url, "", "URL", "replaces the IdC sign-in host"),
+    Setting("KIROPROXY_CONNECT_TIMEOUT_S", _seconds, "10", "s", "TCP and TLS towards the service"),
+    Setting("KIROPROXY_FIRST_BYTE_TIMEOUT_S", _seconds, "300", "s", "until the service's first byte"),
+    Setting("KIROPROXY_IDLE_TIMEOUT_S", _seconds, "300", "s", "silence of the service in an answer"),
+    Setting("KIROPROXY_TOTAL_TIMEOUT_S", _seconds, "1800", "s", "one whole answer"),
+    Setting("KIROPROXY_PING_INTERVAL_S", _seconds, "15", "s", "a ping goes out after such a silence"),
+    Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
+)  # fmt: skip
+
+# Also read from the environment, by accounts/: a name here is documented there.
+CREDENTIAL_SETTINGS = ("KIRO_AUTH_TOKEN", "AWS_REFRESHTOKEN", "KIRO_API_KEY")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine by its name or address alone (nothing is looked up)."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load(
+    flags: Mapping[str, str], environment: Mapping[str, str], dotenv: Mapping[str, str], home: Path
+) -> Config:
+    """Settings by name from ``flags`` over ``environment`` over ``dotenv`` over the defaults."""
+    merged = {**dotenv, **environment}
+    values = {s.name: _value(s, flags, merged, home) for s in SETTINGS}
+    config = Config(
+        server=Server(
+            host=values["HOST"],
+            port=values["PORT"],
+            client_token=values["KIRO_CLIENT_TOKEN"],
+            ping_interval_s=values["KIROPROXY_PING_INTERVAL_S"],
+            drain_s=values["KIROPROXY_DRAIN_S"],
+        ),
+        upstream=Upstream(
+            api_url=values["KIRO_API_URL"],
+            social_auth_url=values["KIRO_SOCIAL_AUTH_URL"],
+            oidc_url=values["KIRO_OIDC_URL"],
+            region=values["KIRO_REGION"],
+            connect_timeout_s=values["KIROPROXY_CONNECT_TIMEOUT_S"],
+            first_byte_timeout_s=values["KIROPROXY_FIRST_BYTE_TIMEOUT_S"],
+            idle_timeout_s=values["KIROPROXY_IDLE_TIMEOUT_S"],
+            total_timeout_s=values["KIROPROXY_TOTAL_TIMEOUT_S"],
+        ),
+        log=Log(
+            level=values["LOG_LEVEL"],
+            format=values["LOG_FORMAT"],
+            file=values["LOG_FILE"],
+            console=values["LOG_CONSOLE"],
+        ),
+        state_dir=values["KIROPROXY_STATE_DIR"],
+        home=home,
+        environment=MappingProxyType(merged),
+    )
+    if config.server.client_token is None and not is_loopback(config.server.host):
+        raise ConfigError(
+            f"KIRO_CLIENT_TOKEN: must be set when HOST is not a loopback address ({config.server.host})"
+        )
+    return config
+
+
+def _value(
+    setting: Setting, flags: Mapping[str, str], merged: Mapping[str, str], home: Path
+) -> Any:
+    """The parsed value; an empty string counts as unset, as in a ``.env`` line without a value."""
+    text = flags.get(setting.name) or merged.get(setting.name, "").strip() or setting.default
+    if not text:
+        return None
+    if setting.parse is _path and text.startswith("~/"):
+        return home / text[2:]
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        shown = "" if setting.secret else f", got {text[:80]!r}"
+        raise ConfigError(f"{setting.name}: {error}{shown}") from None

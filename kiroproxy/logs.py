@@ -1,0 +1,109 @@
+"""Logging: the standard library's, as text or JSON lines, with a request id and one redaction filter.
+
+Code logs with ``logger.info("text", extra={"fields": {...}})``; fields become JSON keys or
+``key=value`` pairs. The filter is the last line of defence: secrets travel as ``Secret`` and should
+never get here, but an upstream error text may quote one.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kiroproxy.config import Log
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+
+# What our secrets look like on the wire: Kiro access and refresh tokens, API keys, JWTs, and
+# anything behind an Authorization scheme. Long runs only, so that words are left alone.
+_SECRETS = re.compile(
+    r"\b(?:aoa|aor|ksk_)[A-Za-z0-9_\-:/+=.]{6,}"
+    r"|\beyJ[A-Za-z0-9_\-]{10,}(?:\.[A-Za-z0-9_\-]+)*"
+    r"|(?i:\b(?:bearer|basic))\s+[A-Za-z0-9_\-.~+/:]{6,}=*"
+    r"|(?i:(?<=\"refreshToken\":\")|(?<=\"accessToken\":\")|(?<=\"clientSecret\":\"))[^\"]+"
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with everything that looks like one of our secrets replaced by ``***``."""
+    return _SECRETS.sub("***", text)
+
+
+class _Redaction(logging.Filter):
+    """Formats early, so that arguments and tracebacks are covered too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = redact(record.getMessage())
+        record.args = ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        record.request_id = request_id.get()
+        return True
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = dict(getattr(record, "fields", {}))
+    if rid := getattr(record, "request_id", ""):
+        fields.setdefault("request_id", rid)
+    return fields
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        pairs = "".join(f" {k}={redact(str(v))}" for k, v in _fields(record).items() if v != "")
+        line = f"{_time(record)} {record.levelname.lower():7} {record.msg}{pairs}"
+        return f"{line}\n{record.exc_text}" if record.exc_text else line
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.msg,
+        }
+        line.update((k, redact(v) if isinstance(v, str) else v) for k, v in _fields(record).items())
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        return orjson.dumps(line, default=str).decode()
+
+
+def setup(config: Log) -> None:
+    """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
+    logger = logging.getLogger("kiroproxy")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    handlers: list[logging.Handler] = []
+    if config.console:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    if config.file is not None:
+        handlers.append(_file_handler(config.file))
+    formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
+    for handler in handlers or [logging.NullHandler()]:
+        handler.addFilter(_Redaction())
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+    logger.setLevel(config.level.upper())
+    logger.propagate = False
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    return logging.FileHandler(path, encoding="utf-8")
