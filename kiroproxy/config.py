@@ -8,8 +8,9 @@ docs/configuration.md shows the same table; tests/test_docs.py holds the two tog
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -72,6 +73,13 @@ class Config:
     state_dir: Path
     home: Path
     environment: Mapping[str, str]
+
+    def with_environment(self, environment: Mapping[str, str]) -> Config:
+        """The same server and log settings in front of another upstream (the built-in simulator)."""
+        values = {s.name: _value(s, {}, environment, self.home) for s in SETTINGS}
+        return replace(
+            self, upstream=_upstream(values), environment=MappingProxyType(dict(environment))
+        )
 
     def __repr__(self) -> str:
         return f"Config(server={self.server!r}, upstream={self.upstream!r}, log={self.log!r})"
@@ -145,7 +153,12 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _text(text: str) -> str:
+_REGION = re.compile(r"[a-z]{2}(-gov)?-[a-z]+-\d{1,2}")
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):  # it becomes part of a host name
+        raise ValueError("must be an AWS region such as us-east-1")
     return text
 
 
@@ -180,7 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOG_FORMAT", _word(*LOG_FORMATS), "text", "word", "text or json"),
     Setting("LOG_FILE", _path, "", "path", "also write the log to this file (made 0600)"),
     Setting("LOG_CONSOLE", _switch, "true", "switch", "write the log to standard error"),
-    Setting("KIRO_REGION", _text, "", "region", "the service's region when no profile decides it"),
+    Setting("KIRO_REGION", _region, "", "region", "the service's region when no profile decides it"),
     Setting(
         "KIROPROXY_STATE_DIR", _path, "~/.local/state/kiroproxy", "path",
         "where the key and renewed sign-ins are kept (0700)", "--state-dir",
@@ -224,16 +237,7 @@ def load(
             ping_interval_s=values["KIROPROXY_PING_INTERVAL_S"],
             drain_s=values["KIROPROXY_DRAIN_S"],
         ),
-        upstream=Upstream(
-            api_url=values["KIRO_API_URL"],
-            social_auth_url=values["KIRO_SOCIAL_AUTH_URL"],
-            oidc_url=values["KIRO_OIDC_URL"],
-            region=values["KIRO_REGION"],
-            connect_timeout_s=values["KIROPROXY_CONNECT_TIMEOUT_S"],
-            first_byte_timeout_s=values["KIROPROXY_FIRST_BYTE_TIMEOUT_S"],
-            idle_timeout_s=values["KIROPROXY_IDLE_TIMEOUT_S"],
-            total_timeout_s=values["KIROPROXY_TOTAL_TIMEOUT_S"],
-        ),
+        upstream=_upstream(values),
         log=Log(
             level=values["LOG_LEVEL"],
             format=values["LOG_FORMAT"],
@@ -249,6 +253,19 @@ def load(
             f"KIRO_CLIENT_TOKEN: must be set when HOST is not a loopback address ({config.server.host})"
         )
     return config
+
+
+def _upstream(values: Mapping[str, Any]) -> Upstream:
+    return Upstream(
+        api_url=values["KIRO_API_URL"],
+        social_auth_url=values["KIRO_SOCIAL_AUTH_URL"],
+        oidc_url=values["KIRO_OIDC_URL"],
+        region=values["KIRO_REGION"],
+        connect_timeout_s=values["KIROPROXY_CONNECT_TIMEOUT_S"],
+        first_byte_timeout_s=values["KIROPROXY_FIRST_BYTE_TIMEOUT_S"],
+        idle_timeout_s=values["KIROPROXY_IDLE_TIMEOUT_S"],
+        total_timeout_s=values["KIROPROXY_TOTAL_TIMEOUT_S"],
+    )
 
 
 def _value(
