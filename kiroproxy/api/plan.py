@@ -22,7 +22,7 @@ class AnswerPlan:
     context_window: int
     split_thinking: bool = False
     show_thinking: bool = True
-    tool_names: Mapping[str, str] = field(default=_NO_NAMES)
+    tool_names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
     stop_sequences: tuple[str, ...] = ()
     max_tokens: int | None = None
     strip_fence: bool = False
