@@ -1,0 +1,81 @@
+# Everything a person or CI does with this repository. `make` alone lists the targets.
+#
+# Stamp files inside .venv and .clients remember what is installed, so a second run costs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLIENTS := .clients
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint types check clients bench image clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## make .venv and install kiroproxy into it
+
+demo: $(VENV)/.installed ## start on http://127.0.0.1:8080 in front of a simulated Kiro, no account needed
+	@$(BIN)/kiroproxy server --demo $(ARGS)
+
+run: $(VENV)/.installed ## start on your own Kiro sign-in
+	@$(BIN)/kiroproxy server $(ARGS)
+
+test: $(VENV)/.developing ## every test but those that need the real clients
+	$(BIN)/pytest -m "not clients" $(PYTEST_ARGS)
+
+lint: $(VENV)/.developing ## ruff
+	$(BIN)/ruff check .
+
+types: $(VENV)/.developing ## mypy --strict
+	$(BIN)/mypy
+
+check: lint types test ## lint, types and tests
+
+clients: $(VENV)/.developing $(CLIENTS)/.installed ## Claude Code and the official SDKs against a real server
+	$(BIN)/pytest -m clients $(PYTEST_ARGS)
+
+bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read them
+	$(BIN)/pytest bench --benchmark-only $(PYTEST_ARGS)
+
+image: ## build the container image (needs Docker)
+	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .
+
+clean: ## remove everything that the targets above made
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	find kiroproxy tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- what the targets stand on ------------------------------------------------------------------
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	  echo "make: '$(PYTHON)' was not found. Install Python 3.11 or newer, or name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: kiroproxy needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments (ensurepip is missing). On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# dependency groups need pip 25.1
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[uvloop]" --group dev
+	@touch $@
+
+# Install scripts stay off, but for the one that puts Claude Code's binary in its place.
+$(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.json
+	@command -v npm >/dev/null 2>&1 || { \
+	  echo "make: npm was not found. Install Node.js 20 or newer with npm; a Node 22 for the tests comes with it." >&2; exit 1; }
+	mkdir -p $(CLIENTS)
+	cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/
+	npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	node $(CLIENTS)/node_modules/@anthropic-ai/claude-code/install.cjs
+	$(CLIENTS)/node_modules/.bin/claude --version
+	@touch $@
