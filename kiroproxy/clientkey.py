@@ -1,0 +1,51 @@
+"""The key that clients send: given by the user, or made once and kept in the state folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from kiroproxy.errors import ConfigError
+from kiroproxy.secret import Secret
+
+FILE_NAME = "client-key"
+_KEY_BYTES = 24  # 192 bits: more than anybody guesses, short enough to paste
+
+
+def load_or_create(state_dir: Path) -> Secret:
+    """The kept key. The file is made 0600 and never overwritten; raises ConfigError if it is unusable.
+
+    Several processes may start at once on one folder: the file appears whole (written aside, then
+    linked), and whoever comes second reads the first one's key.
+    """
+    path = state_dir / FILE_NAME
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            _create(path)
+        key = path.read_text("ascii").strip()
+        path.chmod(0o600)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"KIROPROXY_STATE_DIR: the client key in {path} cannot be kept ({error}); "
+            "set KIRO_CLIENT_TOKEN or another folder"
+        ) from None
+    if len(key) < 16 or not key.isprintable() or " " in key:
+        raise ConfigError(f"{path}: holds no usable key; delete the file to get a new one")
+    return Secret(key)
+
+
+def _create(path: Path) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"kp-{secrets.token_urlsafe(_KEY_BYTES)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)
+    except FileExistsError:
+        pass  # another process was first; its key is the key
+    finally:
+        aside.unlink()

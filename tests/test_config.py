@@ -1,0 +1,96 @@
+"""Settings: precedence, every rule with its message, nothing secret shown."""
+
+from pathlib import Path
+
+import pytest
+
+from kiroproxy.config import Config, is_loopback, load
+from kiroproxy.errors import ConfigError
+
+HOME = Path("/home/somebody")
+
+
+def _load(
+    flags: dict[str, str] | None = None,
+    environment: dict[str, str] | None = None,
+    dotenv: dict[str, str] | None = None,
+) -> Config:
+    return load(flags or {}, environment or {}, dotenv or {}, HOME)
+
+
+def test_defaults() -> None:
+    config = _load()
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8080)
+    assert config.server.client_token is None
+    assert config.server.ping_interval_s == 15
+    assert config.state_dir == HOME / ".local/state/kiroproxy"
+    assert config.upstream.api_url is None
+    assert config.log.file is None
+
+
+def test_flags_win_over_environment_over_dotenv() -> None:
+    dotenv = {"PORT": "1", "HOST": "127.0.0.2", "LOG_LEVEL": "debug"}
+    environment = {"PORT": "2", "HOST": "127.0.0.3"}
+    config = _load({"PORT": "3"}, environment, dotenv)
+    assert (config.server.port, config.server.host, config.log.level) == (3, "127.0.0.3", "debug")
+
+
+def test_empty_value_counts_as_unset() -> None:
+    assert _load(environment={"PORT": " ", "KIRO_CLIENT_TOKEN": ""}).server.port == 8080
+
+
+WRONG = {
+    "port word": ("PORT", "abc", "PORT: must be a whole number from 0 to 65535, got 'abc'"),
+    "port high": ("PORT", "65536", "PORT: must be a whole number"),
+    "port digits of another script": ("PORT", "٣", "PORT: must be a whole number"),
+    "host with path": ("HOST", "a/b", "HOST: must be a host name"),
+    "level": ("LOG_LEVEL", "loud", "LOG_LEVEL: must be one of debug, info, warning, error"),
+    "format": ("LOG_FORMAT", "xml", "LOG_FORMAT: must be one of text, json"),
+    "switch": ("LOG_CONSOLE", "perhaps", "LOG_CONSOLE: must be true or false"),
+    "region": ("KIRO_REGION", "evil.example/", "KIRO_REGION: must be an AWS region"),
+    "url scheme": ("KIRO_API_URL", "ftp://x", "KIRO_API_URL: must be a URL that starts with"),
+    "url clear text": ("KIRO_API_URL", "http://example.com", "plain http only to a loopback"),
+    "url user": ("KIRO_OIDC_URL", "https://u:p@example.com", "without user, query or fragment"),
+    "url port": ("KIRO_API_URL", "https://example.com:99999", "must have a port"),
+    "seconds": ("KIROPROXY_IDLE_TIMEOUT_S", "-1", "must be a number of seconds"),
+    "seconds nan": ("KIROPROXY_IDLE_TIMEOUT_S", "nan", "must be a number of seconds"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_value_names_setting_and_rule(case: str) -> None:
+    name, value, message = WRONG[case]
+    with pytest.raises(ConfigError) as caught:
+        _load(environment={name: value})
+    assert caught.value.message.startswith(f"{name}: ")
+    assert message in caught.value.message
+
+
+def test_wrong_key_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(environment={"KIRO_CLIENT_TOKEN": "my secret key"})
+    assert "secret" not in caught.value.message
+
+
+def test_open_host_needs_a_key() -> None:
+    with pytest.raises(ConfigError, match="KIRO_CLIENT_TOKEN: must be set when HOST"):
+        _load(environment={"HOST": "0.0.0.0"})
+    config = _load(environment={"HOST": "0.0.0.0", "KIRO_CLIENT_TOKEN": "k" * 20})
+    assert config.server.client_token is not None
+
+
+def test_repr_holds_no_secret() -> None:
+    config = _load(
+        environment={"KIRO_CLIENT_TOKEN": "marked-key", "KIRO_AUTH_TOKEN": "marked-token"}
+    )
+    assert "marked" not in repr(config)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
+def test_is_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.evil.com"])
+def test_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
