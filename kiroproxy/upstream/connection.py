@@ -1,0 +1,211 @@
+"""One TCP or TLS connection: who may use it, when it is dead, where its bytes go.
+
+::
+
+    NEW ──begin──▶ ACTIVE ──finish──▶ IDLE ──begin──▶ ACTIVE …
+     │               │                  │
+     └───────────────┴──────────────────┴── abort, or the peer went away ──▶ CLOSED
+
+A connection carries one exchange at a time. While it is ACTIVE each socket read goes, in one plain
+call, to the exchange's ``received``; the end of the connection goes to its ``lost``. While it is
+IDLE nothing may come: a byte or an EOF then means that the peer gave up on it (a server's idle
+timeout, or a 408 sent into the void), and it is dropped at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import select
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from kiroproxy.errors import InternalError, StaleConnectionError
+from kiroproxy.upstream.origin import Origin
+
+
+class State(enum.IntEnum):
+    NEW = 0
+    ACTIVE = 1
+    IDLE = 2
+    CLOSED = 3
+
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.NEW: frozenset({State.ACTIVE, State.CLOSED}),
+    State.ACTIVE: frozenset({State.IDLE, State.CLOSED}),
+    State.IDLE: frozenset({State.ACTIVE, State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
+class Receiver(Protocol):
+    """What an exchange offers to its connection."""
+
+    def received(self, data: bytes) -> None:
+        """One socket read. Must not raise."""
+
+    def lost(self, cause: Exception | None) -> None:
+        """The connection ended: ``None`` for a clean EOF. Called at most once. Must not raise."""
+
+
+class Connection(asyncio.Protocol):
+    """Owns the transport. Everything here is called on the loop and never waits."""
+
+    def __init__(self, origin: Origin, on_closed: Callable[[Connection], None]) -> None:
+        self.origin = origin
+        self.state = State.NEW
+        self.exchanges = 0
+        self.idle_since_s = 0.0  # kept by the pool
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_closed = on_closed
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._reading_paused = False
+        self._unsent = False
+
+    # -- used by the pool and by exchanges
+
+    @property
+    def reused(self) -> bool:
+        """Whether the current exchange is not the first one."""
+        return self.exchanges > 1
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes of ours certainly have not reached the kernel yet.
+
+        May say False too early (TLS buffers twice), never True too late.
+        """
+        return self._unsent
+
+    def usable(self) -> bool:
+        """Whether a new exchange may begin: idle or new, open, and nothing to read.
+
+        Asking the kernel closes the gap between the peer's FIN arriving and the loop telling us.
+        """
+        if self.state not in (State.NEW, State.IDLE) or self._transport is None:
+            return False
+        return not self._transport.is_closing() and not _is_readable(self._transport)
+
+    def begin(self, request: list[bytes], receiver: Receiver) -> None:
+        """Start an exchange: write ``request``, route reads to ``receiver``.
+
+        Raises StaleConnectionError, with nothing written, when the peer is already gone.
+        """
+        if not self.usable():
+            self.abort()
+            raise StaleConnectionError(f"{self.origin.host} closed an idle connection")
+        self._go(State.ACTIVE)
+        self.exchanges += 1
+        self._receiver = receiver
+        transport = self._open_transport()
+        for data in request:  # not writelines: before Python 3.12 that joins, copying a big body
+            transport.write(data)
+
+    def finish(self) -> None:
+        """The exchange is over and the message complete: the connection is idle again."""
+        self._receiver = None
+        self._go(State.IDLE)
+        self.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, without waiting for anything to be flushed. Idempotent."""
+        self._receiver = None
+        if self.state is not State.CLOSED:
+            self._go(State.CLOSED)
+            if self._transport is None:  # never connected: connection_lost will not come
+                self._mark_closed()
+            else:
+                self._transport.abort()
+            self._on_closed(self)
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and self.state is State.ACTIVE:
+            self._reading_paused = True
+            self._open_transport().pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and self.state is not State.CLOSED:
+            self._reading_paused = False
+            self._open_transport().resume_reading()
+
+    # -- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.state is State.CLOSED:  # given up while connecting
+            self._transport.abort()
+            return
+        # With marks this low pause_writing/resume_writing tell exactly whether all was handed to
+        # the kernel: what the stale retry (client.py) hangs on. 1, not 0: asyncio's TLS transport
+        # compares with >= and would report an empty buffer as full.
+        self._transport.set_write_buffer_limits(high=1, low=0)
+        _set_socket_options(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is not None:
+            receiver.received(data)
+        else:
+            self.abort()
+
+    def eof_received(self) -> None:
+        self._lose(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(exc)
+        self._mark_closed()
+
+    def pause_writing(self) -> None:
+        self._unsent = True
+
+    def resume_writing(self) -> None:
+        self._unsent = False
+
+    # -- inside
+
+    def _lose(self, cause: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(cause)
+        self.abort()
+
+    def _mark_closed(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _open_transport(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise InternalError("a connection was used before it was made")
+        return self._transport
+
+    def _go(self, state: State) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise InternalError(f"a connection went from {self.state.name} to {state.name}")
+        self.state = state
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.origin} {self.state.name} exchanges={self.exchanges}>"
+
+
+def _is_readable(transport: asyncio.Transport) -> bool:
+    """Whether the kernel holds bytes or an EOF for this socket (one poll, about 2 µs)."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return sock is not None
+    if sys.platform == "win32":
+        return bool(select.select([sock.fileno()], [], [], 0)[0])
+    poller = select.poll()
+    poller.register(sock.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _set_socket_options(transport: asyncio.Transport) -> None:
+    """Small writes leave at once; a peer that vanished is noticed by the kernel in the end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

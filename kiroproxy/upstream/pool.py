@@ -1,0 +1,277 @@
+"""Kept connections: who gets which, how many there are, when an idle one is closed.
+
+Deciding is apart from doing: ``decide`` looks at four counts and says what happens to one request
+for a connection; ``Pool`` does it. The cases, in the order they are tried:
+
+1. An idle connection to the origin is there: the most recently used one (its peer is the least
+   likely to have timed out, and the others get to expire).
+2. There is room under both limits: a new connection.
+3. There is no room, but an idle connection stands in the way: the least recently used one is closed
+   (one of this origin's when this origin is full), and a new one opened in its place.
+4. All are in use: the request waits, first come first served. A waiter whose origin is full does not
+   hold up the others.
+
+A request that must have a ``fresh`` connection skips case 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from kiroproxy.clock import Clock
+from kiroproxy.errors import ConnectError
+from kiroproxy.upstream.connection import Connection
+from kiroproxy.upstream.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """``idle_expiry_s`` stands below the 60 s after which AWS load balancers close idle connections
+    by default: the proxy should be the one who closes."""
+
+    total: int = 2048
+    per_origin: int = 1024
+    idle: int = 64
+    idle_expiry_s: float = 50.0
+
+
+class Choice(enum.Enum):
+    REUSE = "reuse"
+    OPEN = "open"
+    EVICT_HERE = "evict here"
+    EVICT_ANY = "evict any"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Connections as one origin sees them; ``open`` counts idle, active and connecting ones."""
+
+    idle_here: int
+    open_here: int
+    idle_total: int
+    open_total: int
+
+
+def decide(census: Census, limits: PoolLimits, *, fresh: bool = False) -> Choice:
+    """What happens to one request for a connection; the numbers are those of the module's text."""
+    if census.idle_here and not fresh:
+        return Choice.REUSE  # 1
+    if census.open_here >= limits.per_origin:
+        return Choice.EVICT_HERE if census.idle_here else Choice.WAIT  # 3, 4
+    if census.open_total >= limits.total:
+        return Choice.EVICT_ANY if census.idle_total else Choice.WAIT  # 3, 4
+    return Choice.OPEN  # 2
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """``granted`` gives a connection to reuse, or None: a place is reserved, open one yourself."""
+
+    origin: Origin
+    fresh: bool
+    granted: asyncio.Future[Connection | None]
+
+
+class Pool:
+    """Leases connections: ``acquire``, then either ``release`` or the connection closes."""
+
+    def __init__(
+        self,
+        limits: PoolLimits,
+        clock: Clock,
+        opener: Callable[[Origin, Callable[[Connection], None]], Awaitable[Connection]],
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._opener = opener
+        self._open: Counter[Origin] = Counter()  # idle, active, connecting
+        self._all: set[Connection] = set()  # without those still connecting
+        self._idle: dict[Connection, None] = {}  # least recently used first
+        self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
+        self._waiters: dict[_Waiter, None] = {}  # first come first
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def acquire(self, origin: Origin, *, fresh: bool = False) -> Connection:
+        """A usable connection to ``origin``, idle or new. Raises ConnectError.
+
+        Waits as long as the limits demand; cancelling gives everything back.
+        """
+        if self._is_closed:
+            raise _shut_down()
+        granted = self._try(origin, fresh)
+        if granted is Choice.WAIT:
+            granted = await self._wait(_Waiter(origin, fresh, _new_future()))
+        if isinstance(granted, Connection):
+            return granted
+        return await self._open_one(origin)
+
+    def release(self, connection: Connection) -> None:
+        """An exchange ended well: keep the connection for the next one."""
+        if self._is_closed or not connection.usable():
+            connection.abort()
+            return
+        connection.idle_since_s = self._clock.monotonic()
+        self._idle[connection] = None
+        self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+        self._serve_waiters()
+        if len(self._idle) > self._limits.idle:
+            next(iter(self._idle)).abort()
+        self._arm_sweeper()
+
+    async def aclose(self) -> None:
+        """Close every connection, fail every waiter, and wait until the sockets are closed."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for waiter in self._waiters:
+            if not waiter.granted.done():
+                waiter.granted.set_exception(_shut_down())
+        self._waiters.clear()
+        closing = list(self._all)
+        for connection in closing:
+            connection.abort()
+        await asyncio.gather(*(connection.closed for connection in closing))
+
+    # -- deciding and doing
+
+    def _try(self, origin: Origin, fresh: bool) -> Connection | Choice | None:
+        """Decide once and act: a connection, None for "open one", or WAIT."""
+        choice = decide(self._census(origin), self._limits, fresh=fresh)
+        if choice is Choice.REUSE:
+            connection = self._take_idle(origin)
+            return self._try(origin, fresh) if connection is None else connection
+        if choice is Choice.WAIT:
+            return choice
+        if choice is not Choice.OPEN:
+            here = choice is Choice.EVICT_HERE
+            idle = self._idle_by_origin[origin] if here else self._idle
+            self._forget(victim := next(iter(idle)))
+            victim.abort()
+        self._open[origin] += 1
+        return None
+
+    def _census(self, origin: Origin) -> Census:
+        idle_here = len(self._idle_by_origin.get(origin, ()))
+        return Census(idle_here, self._open[origin], len(self._idle), self._open.total())
+
+    def _take_idle(self, origin: Origin) -> Connection | None:
+        """The most recently used idle connection; None, and it is gone, if its peer hung up."""
+        connection = next(reversed(self._idle_by_origin[origin]))
+        if not connection.usable():
+            self._forget(connection)
+            connection.abort()
+            return None
+        self._unlist(connection)
+        return connection
+
+    async def _open_one(self, origin: Origin) -> Connection:
+        """Open a connection in the place already counted for it."""
+        try:
+            connection = await self._opener(origin, self._closed)
+        except BaseException:
+            self._free(origin)
+            raise
+        self._all.add(connection)
+        if self._is_closed:
+            connection.abort()
+            raise _shut_down()
+        return connection
+
+    async def _wait(self, waiter: _Waiter) -> Connection | None:
+        self._waiters[waiter] = None
+        try:
+            return await waiter.granted
+        except BaseException:
+            self._waiters.pop(waiter, None)
+            self._give_back(waiter)
+            raise
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        """Cancelled in the very moment it was served: pass on what it was given."""
+        granted = waiter.granted
+        if granted.done() and not granted.cancelled() and granted.exception() is None:
+            connection = granted.result()
+            if connection is None:
+                self._free(waiter.origin)
+            else:
+                self.release(connection)
+
+    def _serve_waiters(self) -> None:
+        """One place or one idle connection has come free: at most one waiter can go on."""
+        for waiter in list(self._waiters):
+            if waiter.granted.done():  # cancelled, its task has only not run yet
+                continue
+            granted = self._try(waiter.origin, waiter.fresh)
+            if granted is not Choice.WAIT:
+                del self._waiters[waiter]
+                waiter.granted.set_result(granted if isinstance(granted, Connection) else None)
+                return
+
+    # -- bookkeeping
+
+    def _closed(self, connection: Connection) -> None:
+        """A connection went away, whoever closed it."""
+        if connection in self._all:
+            self._forget(connection)
+            self._serve_waiters()
+
+    def _forget(self, connection: Connection) -> None:
+        self._unlist(connection)
+        self._all.discard(connection)
+        self._count_down(connection.origin)
+
+    def _unlist(self, connection: Connection) -> None:
+        """Take a connection off the idle lists."""
+        if connection in self._idle:
+            del self._idle[connection]
+            here = self._idle_by_origin[connection.origin]
+            del here[connection]
+            if not here:
+                del self._idle_by_origin[connection.origin]
+
+    def _free(self, origin: Origin) -> None:
+        self._count_down(origin)
+        self._serve_waiters()
+
+    def _count_down(self, origin: Origin) -> None:
+        self._open[origin] -= 1
+        if not self._open[origin]:
+            del self._open[origin]
+
+    # -- idle expiry
+
+    def _arm_sweeper(self) -> None:
+        """One timer for the oldest idle connection; those behind it get their turn when it fires."""
+        if self._sweeper is None and self._idle:
+            oldest = next(iter(self._idle))
+            left_s = oldest.idle_since_s + self._limits.idle_expiry_s - self._clock.monotonic()
+            loop = asyncio.get_running_loop()
+            self._sweeper = loop.call_later(max(0.0, left_s), self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        expired_s = self._clock.monotonic() - self._limits.idle_expiry_s
+        for connection in [c for c in self._idle if c.idle_since_s <= expired_s]:
+            connection.abort()
+        self._arm_sweeper()
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{origin} {count} open {len(self._idle_by_origin.get(origin, ()))} idle"
+            for origin, count in self._open.items()
+        ]
+        return f"<Pool [{', '.join(parts)}] waiting={len(self._waiters)}>"
+
+
+def _new_future() -> asyncio.Future[Connection | None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _shut_down() -> ConnectError:
+    return ConnectError("the connection pool is shut down")

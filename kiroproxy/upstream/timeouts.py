@@ -1,0 +1,132 @@
+"""The four clocks of one exchange, on one loop timer.
+
+::
+
+    connect      from the request for a connection until it is there: DNS, TCP, proxy, TLS,
+                 and waiting for a free place in the pool (kept by client.py)
+    first_byte   from the request being written until the answer's head is whole
+    idle         between two reads of the body; stands still while the reader has us paused
+    total        from send() to the end of the message
+
+The timer is re-armed only when it fires or when a new phase ends sooner: a read costs one look at
+the clock and one store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kiroproxy.errors import UpstreamTimeoutError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds each; ``math.inf`` switches one off."""
+
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+
+_MESSAGES = {
+    "connect": "no connection to {host} within {seconds:g} s",
+    "first_byte": "{host} did not begin to answer within {seconds:g} s",
+    "idle": "{host} sent nothing more for {seconds:g} s",
+    "total": "the answer from {host} was not finished within {seconds:g} s",
+}
+
+
+def timeout_error(phase: str, host: str, timeouts: Timeouts) -> UpstreamTimeoutError:
+    """The error for ``phase``, as a sentence with the host and the limit."""
+    seconds: float = getattr(timeouts, f"{phase}_s")
+    return UpstreamTimeoutError(_MESSAGES[phase].format(host=host, seconds=seconds), phase=phase)
+
+
+class Watch:
+    """Watches one exchange from the written request to the end of the message."""
+
+    __slots__ = (
+        "_armed_for_s",
+        "_expire",
+        "_host",
+        "_monotonic",
+        "_paused_at_s",
+        "_phase",
+        "_timeouts",
+        "_timer",
+        "_total_at_s",
+        "last_read_at_s",
+    )
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        host: str,
+        started_at_s: float,
+        monotonic: Callable[[], float],
+        expire: Callable[[UpstreamTimeoutError], None],
+    ) -> None:
+        self._timeouts = timeouts
+        self._host = host
+        self._monotonic = monotonic
+        self._expire = expire
+        self._total_at_s = started_at_s + timeouts.total_s
+        self._phase = "first_byte"
+        self._paused_at_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for_s = math.inf
+        self.last_read_at_s = 0.0  # the owner sets it at each read
+
+    def start(self) -> None:
+        """The request is written: the first-byte clock runs."""
+        self.last_read_at_s = self._monotonic()
+        self._arm()
+
+    def head_came(self) -> None:
+        """From now on the idle clock counts instead of the first-byte clock."""
+        self._phase = "idle"
+        self.last_read_at_s = self._monotonic()
+        self._arm()
+
+    def pause(self) -> None:
+        """The reader holds us back: the idle clock stands still."""
+        if self._paused_at_s is None:
+            self._paused_at_s = self._monotonic()
+
+    def resume(self) -> None:
+        if self._paused_at_s is not None:
+            self.last_read_at_s += self._monotonic() - self._paused_at_s
+            self._paused_at_s = None
+            if self._due()[0] < self._armed_for_s:
+                self._arm()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> tuple[float, str]:
+        """When the next clock runs out, and which."""
+        if self._paused_at_s is not None:
+            return self._total_at_s, "total"
+        limit_s = getattr(self._timeouts, f"{self._phase}_s")
+        return min((self.last_read_at_s + limit_s, self._phase), (self._total_at_s, "total"))
+
+    def _arm(self) -> None:
+        self.stop()
+        self._armed_for_s, _ = self._due()
+        if self._armed_for_s < math.inf:
+            delay_s = max(0.0, self._armed_for_s - self._monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._fire)
+
+    def _fire(self) -> None:
+        due_at_s, phase = self._due()
+        if due_at_s <= self._monotonic():
+            self._timer = None
+            self._expire(timeout_error(phase, self._host, self._timeouts))
+        else:
+            self._arm()
