@@ -53,8 +53,8 @@ def alternates(view: View, say: Say) -> None:
 
 def no_results_first(view: View, say: Say) -> None:
     """The first user message of a conversation answers no tool call."""
-    first = next(turn for turn in view.turns if turn.role == "user" or turn is view.turns[-1])
-    if first.results:
+    first = next((turn for turn in view.turns if turn.role == "user"), None)
+    if first and first.results:
         say(f"{first.path}.userInputMessageContext.toolResults", "results in the first message")
 
 
