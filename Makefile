@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .clients
+# setuptools warns about every editable installation; the first run should say what matters only
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
 
@@ -53,20 +55,23 @@ $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
 	  echo "make: '$(PYTHON)' was not found. Install Python 3.11 or newer, or name one: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "make: kiroproxy needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
+	  echo "make: kiroproxy needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1 | head -n 1). Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) cannot make virtual environments (ensurepip is missing). On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
 	@# dependency groups need pip 25.1
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(PIP) install --upgrade "pip>=25.1"
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "installing kiroproxy into $(VENV) …"
+	@$(PIP) install --editable .
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[uvloop]" --group dev
+	@echo "installing the tools for tests and checks into $(VENV) …"
+	@$(PIP) install --editable ".[uvloop]" --group dev
 	@touch $@
 
 # Install scripts stay off, but for the one that puts Claude Code's binary in its place.
