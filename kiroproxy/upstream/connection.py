@@ -48,7 +48,10 @@ class Receiver(Protocol):
         """One socket read. Must not raise."""
 
     def lost(self, cause: Exception | None) -> None:
-        """The connection ended: ``None`` for a clean EOF. Called at most once. Must not raise."""
+        """The connection ended: ``None`` for a clean EOF. Must not raise.
+
+        Called at most once, also when the exchange itself has just ended.
+        """
 
 
 class Connection(asyncio.Protocol):
@@ -112,15 +115,21 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
 
     def abort(self) -> None:
-        """Close at once, without waiting for anything to be flushed. Idempotent."""
-        self._receiver = None
-        if self.state is not State.CLOSED:
-            self._go(State.CLOSED)
-            if self._transport is None:  # never connected: connection_lost will not come
-                self._mark_closed()
-            else:
-                self._transport.abort()
-            self._on_closed(self)
+        """Close at once, without waiting for anything to be flushed. Idempotent.
+
+        An exchange under way is told, unless it is the one that calls this.
+        """
+        if self.state is State.CLOSED:
+            return
+        receiver, self._receiver = self._receiver, None
+        self._go(State.CLOSED)
+        if self._transport is None:  # never connected: connection_lost will not come
+            self._mark_closed()
+        else:
+            self._transport.abort()
+        if receiver is not None:
+            receiver.lost(ConnectionAbortedError())
+        self._on_closed(self)
 
     def pause_reading(self) -> None:
         if not self._reading_paused and self.state is State.ACTIVE:

@@ -72,11 +72,14 @@ class HeadReader:
 
         Raises PeerProtocolError for anything that is not a sane HTTP/1.x head.
         """
+        if not data:  # to h11 that would mean EOF
+            return None
         self._http.receive_data(data)
         try:
             event = self._next_final()
         except h11.RemoteProtocolError as error:
-            raise PeerProtocolError(f"the answer is not valid HTTP/1.1: {error}") from None
+            detail = str(error).partition(":")[0]  # behind the colon h11 quotes what came
+            raise PeerProtocolError(f"the answer is not valid HTTP/1.1: {detail}") from None
         if event is None:
             return None
         self.rest = self._http.trailing_data[0]

@@ -172,11 +172,13 @@ class UpstreamResponse:
 
     def lost(self, cause: Exception | None) -> None:
         """The connection ended under us: the body's proper end only for one without a length."""
+        if self._ended:
+            return
         try:
             if self._reader is None:
                 raise self._lost_before_head()
             if cause is not None:
-                raise ConnectionLostError("the connection was reset")
+                raise ConnectionLostError("the connection broke off")
             self._reader.eof()
         except TransportError as error:
             self._fail(self._named(error))

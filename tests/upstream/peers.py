@@ -1,0 +1,119 @@
+"""Hand-written servers on real sockets: a test's script plays the service, byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from kiroproxy.upstream import Timeouts
+
+PATIENT = Timeouts(connect_s=30, first_byte_s=30, idle_s=30, total_s=30)
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.asked = False
+        self.seen_close = asyncio.Event()
+
+    async def head(self) -> bytes:
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        self.asked = True
+        return head
+
+    async def request(self) -> bytes:
+        """One request, head and body."""
+        head = await self.head()
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                return head + await self.reader.readexactly(int(line.split(b":")[1]))
+        return head
+
+    async def send(self, *pieces: bytes) -> None:
+        """Each piece in a write, with a turn of the loop between them."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    async def client_closed(self) -> None:
+        """Returns once the client's end is closed, cleanly or by a reset."""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while await self.reader.read(65536):
+                pass
+        self.seen_close.set()
+
+    def reset(self) -> None:
+        """Close with a RST instead of a FIN."""
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class Server:
+    """Runs one script per accepted connection; ``peers`` in the order of their arrival."""
+
+    def __init__(self, script: Script, tls: ssl.SSLContext | None) -> None:
+        self.peers: list[Peer] = []
+        self.errors: list[BaseException] = []
+        self.port = 0
+        self._script = script
+        self._tls = tls
+
+    @property
+    def url(self) -> str:
+        scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
+        return f"{scheme}://{host}:{self.port}"
+
+    async def asked(self) -> None:
+        """Returns once the first request's head has come."""
+        while not (self.peers and self.peers[0].asked):
+            await asyncio.sleep(0.001)
+
+    async def on_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        peer = Peer(reader, writer)
+        self.peers.append(peer)
+        try:
+            await self._script(peer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client went away: its test looks at what the client saw
+        except Exception as error:
+            self.errors.append(error)
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """A listening server; an error in a script fails the test when the block ends."""
+    server = Server(script, tls)
+    listener = await asyncio.start_server(server.on_connection, "127.0.0.1", 0, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for peer in server.peers:
+            peer.writer.transport.abort()
+    if server.errors:
+        raise server.errors[0]
+
+
+def sized(body: bytes, *, status: bytes = b"200 OK", extra: bytes = b"") -> bytes:
+    """A response with a Content-Length. ``extra``: whole header lines."""
+    return b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, extra, len(body), body)
+
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
