@@ -1,0 +1,141 @@
+"""The desk that issues tokens: refresh with rotation, expiry, device sign-in. Pure, time passed in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kiroproxy.simulator.settings import API_KEY, BUILDER, Account
+
+_TOKEN_BYTES = 90  # in hex 180 characters, near the length of real ones
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Fresh tokens. ``refresh_token`` replaces the one that was redeemed."""
+
+    account: Account
+    access_token: str
+    refresh_token: str
+    ttl_s: float
+
+
+@dataclass(slots=True)
+class _Access:
+    account: Account
+    expires_at_s: float
+
+
+@dataclass(slots=True)
+class _Device:
+    client_id: str
+    polls_left: int
+
+
+class Desk:
+    """Who holds which token. ``now_s`` is monotonic seconds everywhere."""
+
+    def __init__(self, accounts: Iterable[Account], ttl_s: float, device_polls: int) -> None:
+        self._accounts = {account.label: account for account in accounts}
+        self._ttl_s = ttl_s
+        self._device_polls = device_polls
+        self._keys = {a.api_key: a for a in self._accounts.values() if a.kind == API_KEY}
+        self._refresh = {a.refresh_token: a for a in self._accounts.values() if a.refresh_token}
+        self._access = {
+            a.access_token: _Access(a, float("inf"))
+            for a in self._accounts.values()
+            if a.access_token
+        }
+        self._clients = {
+            a.client_id: a.client_secret for a in self._accounts.values() if a.client_id
+        }
+        self._devices: dict[str, _Device] = {}
+
+    @property
+    def accounts(self) -> list[Account]:
+        """All accounts, in order."""
+        return list(self._accounts.values())
+
+    def account(self, label: str) -> Account:
+        """One account by label. Raises KeyError."""
+        return self._accounts[label]
+
+    def by_key(self, key: str) -> Account | None:
+        """The account of an API key."""
+        return self._keys.get(key)
+
+    def by_access(self, token: str, now_s: float) -> Account | None:
+        """The account of a living access token."""
+        found = self._access.get(token)
+        return found.account if found and found.expires_at_s > now_s else None
+
+    def is_expired(self, token: str, now_s: float) -> bool:
+        """Whether this was an access token once, and has run out."""
+        found = self._access.get(token)
+        return found is not None and found.expires_at_s <= now_s
+
+    def by_refresh(self, token: str) -> Account | None:
+        """The account of a living refresh token."""
+        return self._refresh.get(token)
+
+    def redeem(self, token: str, now_s: float, *, rotate: bool = True) -> Grant | None:
+        """New tokens for a refresh token, which dies by it; None when it is dead already."""
+        account = self._refresh.get(token)
+        if account is None:
+            return None
+        fresh = token
+        if rotate:
+            del self._refresh[token]
+            fresh = "aor" + secrets.token_hex(_TOKEN_BYTES)
+            self._refresh[fresh] = account
+        return self._grant(account, fresh, now_s)
+
+    def revoke_access(self, label: str) -> None:
+        """All access tokens of an account die before their time, as after a login elsewhere."""
+        self._access = {t: a for t, a in self._access.items() if a.account.label != label}
+
+    def revoke_refresh(self, label: str) -> None:
+        """The account has to sign in again."""
+        self._refresh = {t: a for t, a in self._refresh.items() if a.label != label}
+
+    def expire_access(self, label: str) -> None:
+        """All access tokens of an account are past their end."""
+        for access in self._access.values():
+            if access.account.label == label:
+                access.expires_at_s = float("-inf")
+
+    def register(self) -> tuple[str, str]:
+        """A new OIDC client: id and secret."""
+        id_, secret = secrets.token_urlsafe(16), "eyJ" + secrets.token_urlsafe(60)
+        self._clients[id_] = secret
+        return id_, secret
+
+    def knows_client(self, id_: object, secret: object) -> bool:
+        """Whether this client was registered, with this secret."""
+        return isinstance(id_, str) and id_ in self._clients and self._clients[id_] == secret
+
+    def start_device(self, client_id: str) -> tuple[str, str]:
+        """A device sign-in: device code and user code."""
+        code, user_code = secrets.token_urlsafe(32), secrets.token_hex(4).upper()
+        self._devices[code] = _Device(client_id, self._device_polls)
+        return code, f"{user_code[:4]}-{user_code[4:]}"
+
+    def poll_device(self, code: str, client_id: str, now_s: float) -> Grant | str:
+        """A grant, or OAuth's word for why there is none."""
+        device = self._devices.get(code)
+        if device is None or device.client_id != client_id:
+            return "invalid_grant"
+        if device.polls_left > 0:
+            device.polls_left -= 1
+            return "authorization_pending"
+        del self._devices[code]
+        account = next(a for a in self._accounts.values() if a.kind == BUILDER)
+        fresh = "aor" + secrets.token_hex(_TOKEN_BYTES)
+        self._refresh[fresh] = account
+        return self._grant(account, fresh, now_s)
+
+    def _grant(self, account: Account, refresh_token: str, now_s: float) -> Grant:
+        access = "aoa" + secrets.token_hex(_TOKEN_BYTES)
+        self._access[access] = _Access(account, now_s + self._ttl_s)
+        return Grant(account, access, refresh_token, self._ttl_s)
