@@ -1,0 +1,245 @@
+"""Content blocks of the Messages API → neutral blocks.
+
+One table: block type → parser. What a type must hold is checked exactly; types nobody here knows are
+named in ``ignored`` instead of failing, since new ones appear every few weeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.api.checks import (
+    Object,
+    Path,
+    fail,
+    filled_text,
+    flag,
+    free_form,
+    mapping,
+    optional_text,
+    text,
+)
+from kiroproxy.api.files import TEXT_TYPES, checked_image, checked_pdf, data_url, decoded_text
+from kiroproxy.api.turn import (
+    Block,
+    Document,
+    Image,
+    Reasoning,
+    RedactedReasoning,
+    Text,
+    ToolResult,
+    ToolUse,
+)
+
+Ignored = set[str]
+_MAX_PATH: Final = 16  # a document of blocks inside a tool result has 9 steps
+ResultBlock = Text | Image | Document
+
+_UNSUPPORTED: Final = "is not supported here; send the content as base64"
+
+
+def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
+    """A string or a list of blocks."""
+    if isinstance(content, str):
+        return [Text(content)]
+    if not isinstance(content, list):
+        fail(path, "must be a string or a list of content blocks")
+    if len(path) > _MAX_PATH:
+        fail(path, "content must not be nested this deep")
+    blocks: list[Block] = []
+    for index, block in enumerate(content):
+        # The commonest block of all, without detours.
+        if (
+            isinstance(block, dict)
+            and block.get("type") == "text"
+            and isinstance(block.get("text"), str)
+        ):
+            if "cache_control" in block:
+                ignored.add("cache_control")
+            blocks.append(Text(block["text"]))
+        else:
+            blocks += _parse_block(block, (*path, index), ignored)
+    return blocks
+
+
+def _parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
+    block = mapping(value, path)
+    kind = filled_text(block.get("type"), (*path, "type"))
+    if "cache_control" in block:
+        ignored.add("cache_control")
+    parse = _PARSERS.get(kind)
+    if parse is not None:
+        return parse(block, path, ignored)
+    if kind.endswith(("_tool_use", "_tool_result")):
+        return [_server_block(kind, block)]
+    ignored.add(f"content.{kind}")
+    return []
+
+
+def _text(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    return [Text(text(block.get("text"), (*path, "text")))]
+
+
+def _image(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    at = (*path, "source")
+    source = mapping(block.get("source"), at)
+    kind = filled_text(source.get("type"), (*at, "type"))
+    if kind == "base64":
+        media_type = text(source.get("media_type"), (*at, "media_type"))
+        return [checked_image(media_type, text(source.get("data"), (*at, "data")), at)]
+    if kind == "url":
+        found = data_url(text(source.get("url"), (*at, "url")))
+        if found is not None:
+            return [checked_image(*found, at)]
+    if kind in ("url", "file"):
+        fail(at, f"an image by {kind} {_UNSUPPORTED}")
+    fail((*at, "type"), "must be base64, or url with a data: URL")
+
+
+def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
+    at = (*path, "source")
+    source = mapping(block.get("source"), at)
+    title = optional_text(block.get("title"), (*path, "title"))
+    context = optional_text(block.get("context"), (*path, "context"))
+    if block.get("citations"):
+        ignored.add("citations")
+    kind = filled_text(source.get("type"), (*at, "type"))
+    parse = _DOCUMENT_SOURCES.get(kind)
+    if parse is None:
+        if kind in ("url", "file"):
+            fail(at, f"a document by {kind} {_UNSUPPORTED}")
+        fail((*at, "type"), "must be base64, text or content")
+    blocks: list[Block] = [*parse(source, title, at, ignored)]
+    if context:
+        blocks.insert(0, Text(f'[about the document "{title}"]\n{context}'))
+    return blocks
+
+
+def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
+    media_type = text(source.get("media_type"), (*at, "media_type"))
+    data = text(source.get("data"), (*at, "data"))
+    if media_type == "application/pdf":
+        return [checked_pdf(title, data, (*at, "data"))]
+    if media_type in TEXT_TYPES:
+        return [_titled(title, decoded_text(data, (*at, "data")))]
+    fail((*at, "media_type"), f"must be application/pdf or {', '.join(TEXT_TYPES)}")
+
+
+def _document_text(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
+    return [_titled(title, text(source.get("data"), (*at, "data")))]
+
+
+def _document_content(source: Object, title: str, at: Path, ignored: Ignored) -> list[Block]:
+    head = [_titled(title, "")] if title else []
+    return [*head, *parse_content(source.get("content"), (*at, "content"), ignored)]
+
+
+_DocumentParser = Callable[[Object, str, Path, Ignored], list[Block]]
+_DOCUMENT_SOURCES: Final[dict[str, _DocumentParser]] = {
+    "base64": _document_base64,
+    "text": _document_text,
+    "content": _document_content,
+}
+
+
+def _titled(title: str, content: str) -> Text:
+    return Text(f'[document "{title}"]\n{content}'.rstrip("\n") if title else content)
+
+
+def _search_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
+    title = optional_text(block.get("title"), (*path, "title"))
+    source = optional_text(block.get("source"), (*path, "source"))
+    content = parse_content(block.get("content"), (*path, "content"), ignored)
+    head = "\n".join(filter(None, (f"[search result] {title}".strip(), source)))
+    return [Text(head), *content]
+
+
+def _thinking(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    signature = optional_text(block.get("signature"), (*path, "signature"))
+    return [Reasoning(text(block.get("thinking"), (*path, "thinking")), signature)]
+
+
+def _redacted(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    return [RedactedReasoning(text(block.get("data"), (*path, "data")))]
+
+
+def _tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    use_id = filled_text(block.get("id"), (*path, "id"))
+    name = filled_text(block.get("name"), (*path, "name"))
+    return [ToolUse(use_id, name, free_form(block.get("input", {}), (*path, "input")))]
+
+
+def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
+    use_id = filled_text(block.get("tool_use_id"), (*path, "tool_use_id"))
+    is_error = flag(block.get("is_error"), (*path, "is_error"))
+    content = block.get("content")
+    at = (*path, "content")
+    parsed = [] if content is None else parse_content(content, at, ignored)
+    return [ToolResult(use_id, [_result_block(b, at) for b in parsed], is_error)]
+
+
+def _result_block(block: Block, path: Path) -> ResultBlock:
+    if isinstance(block, Text | Image | Document):
+        return block
+    fail(path, "a tool result holds text, images, documents, search results and tool references")
+
+
+def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    name = filled_text(block.get("tool_name"), (*path, "tool_name"))
+    return [Text(f"Tool {name} is available now.")]
+
+
+def _server_block(kind: str, block: Object) -> Text:
+    """A call or result of a tool that ran on a server, as words: nothing upstream knows its form."""
+    shown = {key: block[key] for key in ("name", "input", "content", "is_error") if key in block}
+    return Text(f"[{kind}] {_json(shown)}")
+
+
+def _server_tool_use(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+    arguments = block.get("input")
+    query = arguments.get("query") if isinstance(arguments, dict) else None
+    if block.get("name") == "web_search" and isinstance(query, str):
+        return [Text(f"[web search: {query}]")]
+    return [_server_block("server_tool_use", block)]
+
+
+def _search_answer(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+    """Titles and addresses; ``encrypted_content`` only where it is words (our own answers put the
+    snippet there), since another provider's is of no use to anyone."""
+    content = block.get("content")
+    if not isinstance(content, list):
+        return [Text(f"[web search failed] {_json(content)}")]
+    lines = ["[web search results]"]
+    for hit in content:
+        if isinstance(hit, dict):
+            words = [hit.get(key) for key in ("title", "url", "page_age", "encrypted_content")]
+            if isinstance(words[3], str) and " " not in words[3]:
+                words[3] = None
+            lines.append(" · ".join(word for word in words if isinstance(word, str) and word))
+    return [Text("\n".join(lines))]
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return "(nested too deeply to be shown)"
+
+
+_Parser = Callable[[Object, Path, Ignored], list[Block]]
+_PARSERS: Final[dict[str, _Parser]] = {
+    "text": _text,
+    "image": _image,
+    "document": _document,
+    "search_result": _search_result,
+    "thinking": _thinking,
+    "redacted_thinking": _redacted,
+    "tool_use": _tool_use,
+    "tool_result": _tool_result,
+    "tool_reference": _tool_reference,
+    "server_tool_use": _server_tool_use,
+    "web_search_tool_result": _search_answer,
+}

@@ -1,0 +1,294 @@
+"""Client messages → alternating steps that keep every rule of a conversation upstream.
+
+``repair`` takes messages in any order and with any faults, and gives steps for which holds:
+
+- the first and the last step are the user's, and the two kinds alternate;
+- the calls of an assistant step are answered by exactly its ids, in its order, in the step after it,
+  and results stand nowhere else: an orphan becomes quoted text, an unanswered call gets an error
+  result, of two results for one call the first counts;
+- ids fit ``[a-zA-Z0-9_-]{1,64}`` and no id is used twice in a conversation;
+- no text, image or document is lost, and no assistant text is changed (models imitate fillers).
+
+A client keeps its history, faults included, so the same repair happens on every request; it depends
+only on what came before, which keeps the sent prefix stable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.api.turn import (
+    Block,
+    Document,
+    Image,
+    Message,
+    Reasoning,
+    RedactedReasoning,
+    Text,
+    ToolResult,
+    ToolUse,
+)
+
+ID_CHARS: Final = 64
+IMAGES_PER_MESSAGE: Final = 10  # the service's model
+CONTINUE: Final = "Continue."
+NOT_RUN: Final = "The call was interrupted: there is no result."
+
+_FIT_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_UNFIT_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+@dataclass(slots=True)
+class Call:
+    """One tool use with the id it goes out under and, once matched, its result."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    client_id: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """One tool result, its pictures and files already taken out."""
+
+    id: str
+    text: str
+    is_error: bool
+
+
+@dataclass(slots=True)
+class UserStep:
+    texts: list[str] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    results: list[ToolResult] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    asks: bool = False  # holds something of the user's own, not only system text
+
+
+@dataclass(slots=True)
+class AssistantStep:
+    texts: list[str] = field(default_factory=list)
+    uses: list[ToolUse] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    reasoning: list[Reasoning | RedactedReasoning] = field(default_factory=list)
+
+
+Step = UserStep | AssistantStep
+
+
+def repair(messages: list[Message]) -> list[Step]:
+    """The conversation as steps; see the module's promises. Any list gives a valid result."""
+    steps = _Sorter().sort(messages)
+    if not steps or isinstance(steps[0], AssistantStep):
+        steps.insert(0, UserStep([CONTINUE]))
+    last = steps[-1]
+    if isinstance(last, AssistantStep):
+        steps.append(UserStep([CONTINUE]))
+    elif not last.asks and not last.results and last.texts != [CONTINUE]:
+        last.texts.append(CONTINUE)
+    _pair(steps)
+    return _spread_images(steps)
+
+
+class _Sorter:
+    """Puts each block on the side it belongs to; neighbours of one side merge."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+
+    def sort(self, messages: list[Message]) -> list[Step]:
+        for message in messages:
+            if message.role == "system":
+                self._system(message)
+            elif message.role == "user":
+                self._from_user(message)
+            else:
+                self._from_assistant(message)
+        return self._steps
+
+    def _user(self) -> UserStep:
+        last = self._steps[-1] if self._steps else None
+        if not isinstance(last, UserStep):
+            last = UserStep()
+            self._steps.append(last)
+        return last
+
+    def _assistant(self) -> AssistantStep:
+        last = self._steps[-1] if self._steps else None
+        if not isinstance(last, AssistantStep):
+            last = AssistantStep()
+            self._steps.append(last)
+        return last
+
+    def _system(self, message: Message) -> None:
+        """System text in the middle keeps its place, marked, in the user message beside it."""
+        step = self._user()
+        for block in message.blocks:
+            if isinstance(block, Text):
+                step.texts.append(_marked(block.text))
+            else:
+                self._user_block(step, block)
+
+    def _from_user(self, message: Message) -> None:
+        step = self._user()
+        step.asks = True
+        for block in message.blocks:
+            if type(block) is Text:
+                step.texts.append(block.text)
+            else:
+                self._user_block(step, block)
+
+    @staticmethod
+    def _user_block(step: UserStep, block: Block) -> None:
+        if isinstance(block, ToolResult):
+            step.results.append(block)
+        elif isinstance(block, Image):
+            step.images.append(block)
+        elif isinstance(block, Document):
+            step.documents.append(block)
+        elif isinstance(block, Text):
+            step.texts.append(block.text)
+        elif isinstance(block, ToolUse):
+            # Only a model calls tools; whoever writes one into a user message quotes it.
+            step.texts.append(_quoted_use(block))
+
+    def _from_assistant(self, message: Message) -> None:
+        self._assistant()
+        for block in message.blocks:
+            if type(block) is Text:
+                self._assistant().texts.append(block.text)
+            elif isinstance(block, ToolUse):
+                self._assistant().uses.append(block)
+            elif isinstance(block, Reasoning | RedactedReasoning):
+                self._assistant().reasoning.append(block)
+            else:
+                # Results and files that a server put into its own answer are input to the model.
+                self._user_block(self._user(), block)
+
+
+def _marked(text: str) -> str:
+    if text.lstrip().startswith("<system-reminder>"):
+        return text
+    return f"<system-reminder>\n{text}\n</system-reminder>"
+
+
+def _quoted_use(use: ToolUse) -> str:
+    return f"[Tool call {use.name}: {orjson.dumps(use.input).decode()}]"
+
+
+def _pair(steps: list[Step]) -> None:
+    """Give every call an id and its answer; turn every other result into text."""
+    ids = _Ids()
+    calls: list[Call] = []
+    for step in steps:
+        if isinstance(step, AssistantStep):
+            step.calls = calls = [
+                Call(ids.take(use.id), use.name, use.input, use.id) for use in step.uses
+            ]
+        else:
+            _answer(step, calls)
+            calls = []
+
+
+def _answer(step: UserStep, calls: list[Call]) -> None:
+    """Match results to calls by the client's id, repeats of an id in order of appearance."""
+    waiting: dict[str, list[Call]] = {}
+    for call in calls:
+        waiting.setdefault(call.client_id, []).append(call)
+    found: dict[str, Answer] = {}
+    orphans: list[str] = []
+    for result in step.results:
+        known = waiting.get(result.tool_use_id)
+        if known is None:
+            orphans.append(_quoted_result(step, result))
+        elif known:
+            call = known.pop(0)
+            found[call.id] = Answer(call.id, _result_text(step, result), result.is_error)
+    step.texts[:0] = orphans
+    step.answers = [found.get(call.id) or Answer(call.id, NOT_RUN, True) for call in calls]
+
+
+def _quoted_result(step: UserStep, result: ToolResult) -> str:
+    head = "Error of an earlier tool call" if result.is_error else "Result of an earlier tool call"
+    return f"[{head}]\n{_result_text(step, result)}"
+
+
+def _result_text(step: UserStep, result: ToolResult) -> str:
+    """The text of a result. Images and files are not allowed inside one: they move to the message, and a
+    line in their place says which they are."""
+    content = result.content
+    if len(content) == 1 and type(content[0]) is Text:
+        return content[0].text or "(empty)"
+    lines: list[str] = []
+    for block in content:
+        if isinstance(block, Text):
+            lines.append(block.text)
+        elif isinstance(block, Image):
+            step.images.append(block)
+            lines.append(f"[image {len(step.images)}: attached to this message]")
+        else:
+            step.documents.append(block)
+            lines.append(f"[document {len(step.documents)}: attached to this message]")
+    return "\n".join(lines) or "(empty)"
+
+
+class _Ids:
+    """Fits ids and keeps them unique; depends only on the order of the calls."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, client_id: str) -> str:
+        fit = client_id
+        if _FIT_ID.fullmatch(fit) is None:
+            fit = _fitted_id(client_id)
+        base, number = fit, 1
+        while fit in self._taken:
+            number += 1
+            mark = f"_{number}"
+            fit = base[: ID_CHARS - len(mark)] + mark
+        self._taken.add(fit)
+        return fit
+
+
+def _fitted_id(client_id: str) -> str:
+    tail = hashlib.sha256(client_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_UNFIT_ID_CHARS.sub('_', client_id)[: ID_CHARS - 17]}_{tail}"
+
+
+def _spread_images(steps: list[Step]) -> list[Step]:
+    """More images than one message may hold go on in further messages; none is left out.
+
+    The assistant steps between them are empty: any words there would be imitated.
+    """
+    if not any(isinstance(s, UserStep) and len(s.images) > IMAGES_PER_MESSAGE for s in steps):
+        return steps
+    spread: list[Step] = []
+    for step in steps:
+        if isinstance(step, UserStep):
+            spread += _image_batches(step)
+        else:
+            spread.append(step)
+    return spread
+
+
+def _image_batches(step: UserStep) -> list[Step]:
+    """Answers go first, since they must follow their calls; words go last, after all images."""
+    most = IMAGES_PER_MESSAGE
+    batches = [step.images[at : at + most] for at in range(0, len(step.images), most)]
+    if len(batches) < 2:
+        return [step]
+    parts: list[Step] = [UserStep(images=batches[0], answers=step.answers)]
+    for batch in batches[1:]:
+        parts += [AssistantStep(), UserStep(images=batch)]
+    final = parts[-1]
+    if isinstance(final, UserStep):
+        final.texts, final.documents, final.asks = step.texts, step.documents, step.asks
+    return parts

@@ -1,0 +1,359 @@
+"""Turn → the request the service takes.
+
+The service keeps no state and answers nearly every breach with the same "Improperly formed request.",
+so these rules hold for every Turn that goes in (tool inputs and schemas nested at most
+``turn`` parsers' 100 levels):
+
+1. History starts with a user message, ends with an assistant message, and alternates; the current
+   message is the user's. The system prompt is a pair of its own in front, so that the user's words
+   stay untouched and the prefix stays the same from turn to turn.
+2. The first user message has no tool results. Results stand only in the message after the calls they
+   answer: exactly those ids, in their order, none twice, none missing.
+3. Tools stand only on the current message. Every tool that history names is declared there.
+4. Tool names match ``[a-zA-Z][a-zA-Z0-9_-]{0,63}`` and are unique; changed ones map back exactly
+   (``plan.tool_names``). Ids match ``[a-zA-Z0-9_-]{1,64}`` on both sides.
+5. Descriptions have 1 to 10,240 characters; a longer one stands whole in the system prompt.
+6. Schemas follow ``schemas``: an object at the root, no null, no references, no empty required.
+7. No content is empty (``" "`` is the service's own blank); tool results have text.
+8. Images stand in the message, at most ten each, never inside a result; documents likewise.
+9. ``modelId`` on every user message, one origin, one trigger, a stable conversation id.
+10. ``additionalModelRequestFields`` only in words the model's schema admits; thinking tags only in
+    the system prompt, never beside tool results, and never both.
+11. Reasoning goes back only when it is whole: signed upstream, one block, to a model that thinks
+    natively. Unsigned thinking is left out in both modes: natively it is a 400, and as tagged text it
+    would be paid for again in every later turn and change the cached prefix.
+
+Steps 1, 2 and 8 are ``history``, 4 and 5 ``tools``, 6 ``schemas``, 10 ``kiro.fields``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.api.history import AssistantStep, UserStep, repair
+from kiroproxy.api.plan import AnswerPlan
+from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
+from kiroproxy.api.tokens import estimate_turn
+from kiroproxy.api.tools import Declared, ToolNames
+from kiroproxy.api.turn import (
+    Document,
+    Reasoning,
+    Text,
+    Thinking,
+    ThinkingKind,
+    ToolChoiceKind,
+    Turn,
+)
+from kiroproxy.kiro import request as wire
+from kiroproxy.kiro.fields import Wish, native_fields
+from kiroproxy.kiro.models import ModelInfo
+
+BLANK: Final = " "
+ACKNOWLEDGED: Final = "I will follow these instructions."
+THINKING_TAG: Final = "<thinking_mode>"
+DEFAULT_EFFORT: Final = "high"  # what Anthropic's API takes when none is given
+_LEAST_BUDGET: Final = 1024
+_MOST_BUDGET: Final = 24_576  # longer thinking was seen to be refused or ignored
+_TAGGED_MODELS: Final = ("claude", "auto")
+
+_UNFIT_FILE_NAME: Final = re.compile(r"[^a-zA-Z0-9()\[\] -]+| {2,}")
+_FILE_NAME_CHARS: Final = 100
+
+
+class KiroRequest:
+    """A request that lacks only the account: ``encode`` may be called for one account after another.
+
+    The conversation is serialised once; without reasoning it is serialised again, which happens only
+    after the service has refused a signature.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        plan: AnswerPlan,
+        conversation_id: str,
+        history: list[wire.Part],
+        current: wire.Part,
+        fields: dict[str, Any] | None,
+    ) -> None:
+        self.model_id = model_id
+        self.plan = plan
+        self.conversation_id = conversation_id
+        self._history = history
+        self._current = current
+        self._fields = fields
+        self._state: bytes | None = None
+
+    def encode(
+        self, profile_arn: str | None, *, reasoning: bool = True, extra_fields: bool = True
+    ) -> bytes:
+        """The JSON body. ``reasoning`` and ``extra_fields`` False leave those parts out."""
+        fields = self._fields if extra_fields else None
+        return wire.encode_body(self._encoded_state(reasoning), profile_arn, fields)
+
+    def _encoded_state(self, reasoning: bool) -> bytes:
+        if not reasoning:
+            history = wire.without_reasoning(self._history)
+            return wire.encode_state(self.conversation_id, history, self._current)
+        if self._state is None:
+            self._state = wire.encode_state(self.conversation_id, self._history, self._current)
+        return self._state
+
+
+def build(turn: Turn, model: ModelInfo) -> KiroRequest:
+    """Make the request of a Turn. Never fails for a Turn that a dialect's parser has made.
+
+    Adds to ``turn.ignored`` what this model cannot do.
+    """
+    return _Builder(turn, model).build()
+
+
+class _Builder:
+    """One pass over one Turn."""
+
+    def __init__(self, turn: Turn, model: ModelInfo) -> None:
+        self._turn = turn
+        self._model = model
+        self._names = ToolNames(tool.name for tool in turn.tools)
+        self._declared = Declared()
+        self._fields = self._native_fields()
+        self._tags = self._thinking_tags() if self._fields is None else ""
+        if turn.web_search is not None and turn.tools:
+            self._ignore("web_search")
+
+    def build(self) -> KiroRequest:
+        steps = repair(self._turn.messages)
+        used = self._used_names(steps)
+        self._declare(used)
+        history = self._system_pair()
+        for step in steps[:-1]:
+            history.append(
+                self._user(step) if isinstance(step, UserStep) else self._assistant(step)
+            )
+        last = steps[-1]
+        current = self._current(last if isinstance(last, UserStep) else UserStep())
+        return KiroRequest(
+            self._model.id,
+            self._plan(),
+            _conversation_id(self._turn),
+            history,
+            current,
+            self._fields,
+        )
+
+    def _ignore(self, name: str) -> None:
+        if name not in self._turn.ignored:
+            self._turn.ignored.append(name)
+            self._turn.ignored.sort()
+
+    # --- thinking ---
+
+    def _native_fields(self) -> dict[str, Any] | None:
+        thinking = self._turn.thinking
+        if thinking.kind is ThinkingKind.OFF:
+            return None
+        budget = thinking.budget_tokens if thinking.kind is ThinkingKind.BUDGET else 0
+        wish = Wish(thinking.effort, budget, thinking.omit, self._turn.max_tokens)
+        return native_fields(self._model.fields_schema, wish)
+
+    def _thinking_tags(self) -> str:
+        """Tags for models without native thinking; empty when off or when the client wrote them."""
+        if self._turn.thinking.kind is ThinkingKind.OFF:
+            return ""
+        if not self._model.id.startswith(_TAGGED_MODELS):
+            self._ignore("thinking")
+            return ""
+        return thinking_tags(self._turn.thinking)
+
+    # --- tools ---
+
+    def _used_names(self, steps: list[UserStep | AssistantStep]) -> list[str]:
+        names: dict[str, None] = {}
+        for step in steps:
+            if isinstance(step, AssistantStep):
+                for call in step.calls:
+                    call.name = self._names.upstream(call.name)
+                    names[call.name] = None
+        return list(names)
+
+    def _declare(self, used: list[str]) -> None:
+        nothing_new = self._turn.tool_choice.kind is ToolChoiceKind.NONE
+        for tool in self._turn.tools:
+            sent = self._names.upstream(tool.name)
+            if not nothing_new or sent in used:
+                self._declared.add(tool, sent)
+        for sent in used:
+            self._declared.add_past(sent)
+
+    # --- messages ---
+
+    def _system_pair(self) -> list[wire.Part]:
+        parts = [text for text in self._turn.system if text.strip()]
+        if self._tags and not any(THINKING_TAG in text for text in parts):
+            parts.insert(0, self._tags)
+        parts += self._declared.moved
+        if not parts:
+            return []
+        return [
+            wire.user_message("\n\n".join(parts), self._model.id),
+            wire.assistant_message(ACKNOWLEDGED),
+        ]
+
+    def _user(self, step: UserStep, tools: list[wire.Part] | None = None) -> wire.Part:
+        return wire.user_message(
+            _content(step.texts),
+            self._model.id,
+            images=[wire.image(image.format, image.data) for image in step.images],
+            documents=_documents(step.documents),
+            results=[wire.tool_result(a.id, a.text, is_error=a.is_error) for a in step.answers],
+            tools=tools,
+        )
+
+    def _assistant(self, step: AssistantStep) -> wire.Part:
+        uses = [wire.tool_use(c.id, c.name, _named_properties(c.input)) for c in step.calls]
+        reasoning = self._reasoning(step) if self._fields is not None else None
+        return wire.assistant_message(_content(step.texts), tool_uses=uses, reasoning=reasoning)
+
+    @staticmethod
+    def _reasoning(step: AssistantStep) -> wire.Part | None:
+        """One block fits into a message; a part of several would break the signature check."""
+        if len(step.reasoning) != 1:
+            return None
+        block = step.reasoning[0]
+        if not isinstance(block, Reasoning):
+            return wire.reasoning_redacted(block.data) if block.data else None
+        if block.signature in ("", PLACEHOLDER_SIGNATURE):
+            return None
+        return wire.reasoning_text(block.text, block.signature)
+
+    def _current(self, step: UserStep) -> wire.Part:
+        """The message to answer. What holds for this answer alone stands at its end, so that the history
+        of the next turn begins with the history of this one."""
+        step.texts += self._requests()
+        return self._user(step, self._declared.specs)
+
+    def _requests(self) -> list[str]:
+        wishes: list[str] = []
+        if self._turn.output_schema is not None:
+            wishes.append(
+                "Answer with one JSON value that fits this JSON schema. Write the bare JSON: no other "
+                f"words, no code fence.\n{orjson.dumps(self._turn.output_schema).decode()}"
+            )
+        choice = self._turn.tool_choice
+        if choice.kind is ToolChoiceKind.NONE and self._declared.specs:
+            wishes.append("Answer without calling a tool.")
+        elif choice.kind is ToolChoiceKind.ANY and self._turn.tools:
+            wishes.append("Answer by calling one of your tools.")
+        elif choice.kind is ToolChoiceKind.NAMED and self._offers(choice.name):
+            wishes.append(f"Answer by calling the tool {self._names.upstream(choice.name)}.")
+        return wishes
+
+    def _offers(self, name: str) -> bool:
+        return any(tool.name == name for tool in self._turn.tools)
+
+    def _plan(self) -> AnswerPlan:
+        turn = self._turn
+        return AnswerPlan(
+            input_tokens=estimate_turn(turn),
+            context_window=self._model.max_input_tokens,
+            split_thinking=bool(self._tags),
+            show_thinking=turn.thinking.kind is not ThinkingKind.OFF and not turn.thinking.omit,
+            tool_names=self._names.renamed(),
+            stop_sequences=turn.stop_sequences,
+            max_tokens=turn.max_tokens,
+            strip_fence=turn.output_schema is not None,
+        )
+
+
+def thinking_tags(thinking: Thinking) -> str:
+    """The words that make a Claude model write its thinking into the text."""
+    if thinking.kind is ThinkingKind.BUDGET:
+        budget = min(max(thinking.budget_tokens, _LEAST_BUDGET), _MOST_BUDGET)
+        return (
+            f"{THINKING_TAG}enabled</thinking_mode>"
+            f"<max_thinking_length>{budget}</max_thinking_length>"
+        )
+    effort = thinking.effort or DEFAULT_EFFORT
+    return f"{THINKING_TAG}adaptive</thinking_mode><thinking_effort>{effort}</thinking_effort>"
+
+
+def _content(texts: list[str]) -> str:
+    text = texts[0] if len(texts) == 1 else "\n\n".join(filter(None, texts))
+    return text or BLANK
+
+
+def _documents(documents: list[Document]) -> list[wire.Part]:
+    """File names in the letters the service knows, each once per message."""
+    parts: list[wire.Part] = []
+    taken: set[str] = set()
+    for document in documents:
+        stem = document.name.removesuffix(f".{document.format}")
+        name = base = _UNFIT_FILE_NAME.sub(" ", stem)[:_FILE_NAME_CHARS].strip() or "document"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base} {number}"
+        taken.add(name)
+        parts.append(wire.document(name, document.format, document.data))
+    return parts
+
+
+def _named_properties(value: dict[str, Any]) -> dict[str, Any]:
+    """A tool's input without empty property names, which the service refuses: ``""`` becomes ``_``."""
+    return _renamed(value) if _has_empty_name(value) else value
+
+
+def _has_empty_name(value: object) -> bool:
+    if isinstance(value, dict):
+        if "" in value:
+            return True
+        return any(_has_empty_name(v) for v in value.values() if isinstance(v, dict | list))
+    if isinstance(value, list):
+        return any(_has_empty_name(v) for v in value if isinstance(v, dict | list))
+    return False
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fitted = {key: _renamed(item) for key, item in value.items() if key}
+    if "" in value:
+        name = "_"
+        while name in fitted:
+            name += "_"
+        fitted[name] = _renamed(value[""])
+    return fitted
+
+
+def _conversation_id(turn: Turn) -> str:
+    """A UUID that stays the same through a conversation: the client's session if it names one, else
+    made of what every turn of it begins with."""
+    if turn.session:
+        try:
+            return str(uuid.UUID(turn.session))
+        except ValueError:
+            return _uuid_of(turn.session)
+    return _uuid_of(*turn.system, "\0", *_opening(turn))
+
+
+def _opening(turn: Turn) -> list[str]:
+    """The words of the first user message."""
+    for message in turn.messages:
+        if message.role == "user":
+            return [block.text for block in message.blocks if isinstance(block, Text)]
+    return []
+
+
+def _uuid_of(*parts: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass"))
+        digest.update(b"\0")
+    return str(uuid.UUID(bytes=digest.digest(), version=4))
