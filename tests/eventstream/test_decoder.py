@@ -189,8 +189,7 @@ def test_impossible_lengths_are_refused_on_the_prelude_alone(total: int, header_
 
 def test_largest_frame_and_largest_header_block() -> None:
     block = b"".join(
-        raw_string_header(b"h%d" % number, bytes(MAX_HEADERS_BYTES // 4 - 6))
-        for number in range(4)
+        raw_string_header(b"h%d" % number, bytes(MAX_HEADERS_BYTES // 4 - 6)) for number in range(4)
     )
     assert len(block) == MAX_HEADERS_BYTES
     payload = bytes(MAX_FRAME_BYTES - 16 - len(block))

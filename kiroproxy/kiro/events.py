@@ -1,0 +1,314 @@
+"""Frames of generateAssistantResponse as values.
+
+Each kind of frame has one parser, found by (message type, event type) in a table; which one depends on
+the header block alone, and a stream repeats three or four blocks, so the block is the key of a small
+cache and its headers are parsed once. Events are tuples, first item one of the numbers:
+
+| event | items |
+|---|---|
+| TEXT | text, and the model's id where the service names it |
+| TOOL | id or None, name or None, input (str, dict or None), stop |
+| REASONING | text, signature, redacted content (base64); each may be None |
+| METADATA | token usage (dict or None), stop reason or None, the whole payload |
+| METERING | usage (float or None), unit |
+| CONTEXT | percentage of the model's window |
+| MESSAGE_META | conversation id, utterance id; each may be None |
+| REFERENCE | list of code references |
+| FAULT | an UpstreamError, ready to raise; nothing comes after it |
+| OTHER | event type: of no meaning to an answer, or unknown |
+
+The list of events is the official client's model of the response stream, and what proxies observed
+beyond it: contextUsageEvent, reasoningEvent, the two model-unavailable events, metricsEvent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.errors import EventStreamError, UpstreamError
+from kiroproxy.eventstream import Frame, HeaderValue, parse_headers
+from kiroproxy.kiro.replies import classify_frame
+
+TEXT: Final = 0
+TOOL: Final = 1
+REASONING: Final = 2
+METADATA: Final = 3
+METERING: Final = 4
+CONTEXT: Final = 5
+MESSAGE_META: Final = 6
+REFERENCE: Final = 7
+FAULT: Final = 8
+OTHER: Final = 9
+
+KiroEvent = tuple[Any, ...]
+#: Payload in, event out. Raises UpstreamError.
+_Parser = Callable[[memoryview], KiroEvent]
+
+#: Real streams have four or five different blocks of about 100 bytes; beyond these bounds a block is
+#: parsed each time.
+MAX_CACHED_BLOCKS: Final = 64
+MAX_CACHED_BLOCK_BYTES: Final = 1_024
+#: Names counted one by one, and how much of a name is kept: both come from outside.
+MAX_UNKNOWN_NAMES: Final = 32
+MAX_NAME_CHARS: Final = 64
+MORE_UNKNOWN: Final = "more"
+
+_loads = orjson.loads
+
+
+class EventParser:
+    """The parser of one stream. ``unknown``: names of events nobody told us about, with counts."""
+
+    __slots__ = ("_parsers", "unknown")
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, int] = {}
+        self._parsers: dict[bytes, _Parser] = {}
+
+    def parse(self, frames: list[Frame]) -> list[KiroEvent]:
+        """One event per frame, in order. Never raises: an exception frame, or one that does not hold
+        what its type promises, becomes a FAULT, and the frames behind it are dropped."""
+        known = self._parsers
+        events: list[KiroEvent] = []
+        try:
+            for headers, payload in frames:
+                parser = known.get(headers) or self._learn(headers)
+                events.append(parser(payload))
+        except UpstreamError as fault:
+            events.append((FAULT, fault))
+        return events
+
+    def _learn(self, block: bytes) -> _Parser:
+        parser = self._choose(parse_headers(block))
+        if len(block) <= MAX_CACHED_BLOCK_BYTES and len(self._parsers) < MAX_CACHED_BLOCKS:
+            self._parsers[block] = parser
+        return parser
+
+    def _choose(self, headers: dict[str, HeaderValue]) -> _Parser:
+        message_type = _text_header(headers, ":message-type") or _implied_type(headers)
+        if message_type == "event":
+            event_type = _text_header(headers, ":event-type")
+            return PARSERS.get(event_type) or self._counter(event_type or "(no event type)")
+        if message_type == "exception":
+            return _refusal(_text_header(headers, ":exception-type"))
+        if message_type == "error":
+            message = _text_header(headers, ":error-message")
+            return _refusal(_text_header(headers, ":error-code"), message)
+        return self._counter(f"(message type {message_type})")
+
+    def _counter(self, name: str) -> _Parser:
+        name = name[:MAX_NAME_CHARS]
+
+        def count(_payload: memoryview) -> KiroEvent:
+            full = len(self.unknown) >= MAX_UNKNOWN_NAMES and name not in self.unknown
+            key = MORE_UNKNOWN if full else name
+            self.unknown[key] = self.unknown.get(key, 0) + 1
+            return (OTHER, name)
+
+        return count
+
+
+def _text_header(headers: dict[str, HeaderValue], name: str) -> str:
+    """Empty if missing: no header we read may be anything but a string."""
+    value = headers.get(name, "")
+    if not isinstance(value, str):
+        raise EventStreamError(f"The service sent a frame whose header {name} is not a string.")
+    return value
+
+
+def _implied_type(headers: dict[str, HeaderValue]) -> str:
+    """Without ``:message-type`` the other headers tell; a bare block is an event's."""
+    if ":exception-type" in headers:
+        return "exception"
+    return "error" if ":error-code" in headers else "event"
+
+
+def _refusal(name: str, message: str = "") -> _Parser:
+    def refuse(payload: memoryview) -> KiroEvent:
+        raise classify_frame(name, bytes(payload), message)
+
+    return refuse
+
+
+def _ignored(event_type: str) -> _Parser:
+    event = (OTHER, event_type)
+
+    def ignore(_payload: memoryview) -> KiroEvent:
+        return event
+
+    return ignore
+
+
+# -- payloads ---------------------------------------------------------------------------------------
+
+
+def _parse_text(payload: memoryview) -> KiroEvent:
+    """The one parser that runs for nearly every frame: no calls but one on the usual path."""
+    try:
+        fields = _loads(payload)
+        text = fields["content"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        fields = _fields(payload)
+        text = _maybe_text(fields, "content") or ""
+    if type(text) is not str:
+        text = _maybe_text(fields, "content") or ""
+    if "modelId" in fields:
+        return (TEXT, text, _maybe_text(fields, "modelId"))
+    return (TEXT, text)
+
+
+def _parse_tool(payload: memoryview) -> KiroEvent:
+    fields = _fields(payload)
+    input_ = fields.get("input")
+    if input_ is not None and not isinstance(input_, str | dict):
+        raise _unexpected("input", "text or an object", input_)
+    call_id = _maybe_text(fields, "toolUseId")
+    return (TOOL, call_id, _maybe_text(fields, "name"), input_, fields.get("stop") is True)
+
+
+def _parse_reasoning(payload: memoryview) -> KiroEvent:
+    """``content`` in place of ``text`` is what one proxy saw in ``reasoningEvent``."""
+    fields = _fields(payload)
+    text = _maybe_text(fields, "text")
+    if text is None:
+        text = _maybe_text(fields, "content")
+    signature = _maybe_text(fields, "signature")
+    return (REASONING, text, signature, _maybe_text(fields, "redactedContent"))
+
+
+def _parse_metadata(payload: memoryview) -> KiroEvent:
+    """The reason's spelling varies between reports; its value is read by the answer's side."""
+    fields = _fields(payload)
+    usage = fields.get("tokenUsage")
+    if usage is not None and not isinstance(usage, dict):
+        raise _unexpected("tokenUsage", "an object", usage)
+    reason = None
+    for name in ("stopReason", "stop_reason", "finishReason"):
+        reason = reason or _maybe_text(fields, name)
+    return (METADATA, usage, reason, fields)
+
+
+def _parse_metering(payload: memoryview) -> KiroEvent:
+    fields = _fields(payload)
+    return (METERING, _maybe_number(fields, "usage"), _maybe_text(fields, "unit") or "")
+
+
+def _parse_context(payload: memoryview) -> KiroEvent:
+    percentage = _maybe_number(_fields(payload), "contextUsagePercentage")
+    return (OTHER, "contextUsageEvent") if percentage is None else (CONTEXT, percentage)
+
+
+def _parse_message_meta(payload: memoryview) -> KiroEvent:
+    fields = _fields(payload)
+    conversation_id = _maybe_text(fields, "conversationId")
+    return (MESSAGE_META, conversation_id, _maybe_text(fields, "utteranceId"))
+
+
+def _parse_reference(payload: memoryview) -> KiroEvent:
+    references = _fields(payload).get("references")
+    return (REFERENCE, references if isinstance(references, list) else [])
+
+
+def _fields(payload: memoryview) -> dict[str, Any]:
+    try:
+        fields = _loads(payload)
+    except orjson.JSONDecodeError:
+        fields = _loads_half_pairs(payload)
+    if not isinstance(fields, dict):
+        raise EventStreamError(
+            f"The service sent an event whose payload is {_json_name(fields)}, not an object."
+        )
+    return fields
+
+
+def _loads_half_pairs(payload: memoryview) -> Any:
+    """JSON with an escape for half a UTF-16 pair, which a service cutting text by code units can send
+    and strict parsers refuse: the half becomes U+FFFD, the rest of the answer is saved."""
+    try:
+        text = json.dumps(json.loads(bytes(payload)), ensure_ascii=False)
+        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return _loads(paired)
+    except (ValueError, RecursionError):
+        raise EventStreamError(
+            f"The service sent an event whose payload of {len(payload)} bytes is not JSON."
+        ) from None
+
+
+def _maybe_text(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _unexpected(name, "text", value)
+
+
+def _maybe_number(fields: dict[str, Any], name: str) -> float | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise _unexpected(name, "a number", value)
+
+
+def _unexpected(name: str, expected: str, value: object) -> EventStreamError:
+    return EventStreamError(
+        f"The service sent an event whose field {name!r} is {_json_name(value)}, not {expected}."
+    )
+
+
+_JSON_NAMES: Final[dict[type, str]] = {
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def _json_name(value: object) -> str:
+    """What a value is, never the value itself: it may be the user's text."""
+    return _JSON_NAMES.get(type(value), "null")
+
+
+#: By event type, for message type ``event``.
+PARSERS: Final[dict[str, _Parser]] = (
+    {
+        "assistantResponseEvent": _parse_text,
+        "codeEvent": _parse_text,
+        "toolUseEvent": _parse_tool,
+        "reasoningContentEvent": _parse_reasoning,
+        "reasoningEvent": _parse_reasoning,
+        "metadataEvent": _parse_metadata,
+        "meteringEvent": _parse_metering,
+        "contextUsageEvent": _parse_context,
+        "messageMetadataEvent": _parse_message_meta,
+        "codeReferenceEvent": _parse_reference,
+    }
+    | {
+        name: _refusal(name)
+        for name in (
+            "invalidStateEvent",
+            "modelTemporarilyUnavailableEvent",
+            "modelUnavailableEvent",
+        )
+    }
+    | {
+        name: _ignored(name)
+        for name in (
+            "initial-response",  # opens a stream of the JSON 1.0 binding
+            "citationEvent",
+            "dryRunSucceedEvent",
+            "followupPromptEvent",
+            "intentsEvent",
+            "interactionComponentsEvent",
+            "metricsEvent",
+            "supplementaryWebLinksEvent",
+            "toolResultEvent",
+        )
+    }
+)
