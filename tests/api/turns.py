@@ -27,7 +27,7 @@ from kiroproxy.api.turn import (
 
 # The first example builds character tables, which is slow on a busy machine and no fault here.
 PROPERTY = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
