@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.simulator import Simulator
-from tests.clients.harness import CLAUDE, CLIENTS, Claude, Proxy
+from kiroproxy.simulator import Settings, Simulator
+from tests.clients.harness import CLAUDE, CLIENTS, Claude, Proxy, sign_in
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,18 +21,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 async def kiro() -> AsyncIterator[Simulator]:
-    """The service, on a free port."""
-    simulator = Simulator()
+    """The service, on a free port. It refuses what the real one refuses, and no test of real clients
+    may lead to such a request; only faults that a test orders are there."""
+    simulator = Simulator(
+        Settings(pace_s=0.001)
+    )  # every event a read of its own, without long waits
     await simulator.start()
     yield simulator
+    breaches = [str(breach) for entry in simulator.received("chat") for breach in entry.violations]
     await simulator.stop()
+    assert breaches == []
 
 
 @pytest.fixture
-async def proxy(kiro: Simulator, tmp_path: Path) -> AsyncIterator[Proxy]:
-    """The server under test, signed in to ``kiro``."""
-    home = tmp_path / "proxy"
-    running = await Proxy.start(home, kiro.demo_environment(kiro.url))
+async def kiro_url(kiro: Simulator) -> str:
+    """Where it listens, from now on."""
+    return await kiro.start()
+
+
+@pytest.fixture
+async def proxy(kiro: Simulator, kiro_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    """The server under test, signed in with one social account."""
+    running = await Proxy.start(tmp_path / "proxy", sign_in(kiro, kiro_url, "social"))
     yield running
     await running.stop()
 

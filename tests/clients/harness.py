@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kiroproxy.simulator import Simulator
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
 CLIENTS = ROOT / ".clients" / "node_modules"
@@ -55,6 +57,22 @@ def tool(name: str, **given: object) -> str:
 def rounds(*orders: str) -> str:
     """A prompt whose orders are carried out one round after another."""
     return order("then").join(orders)
+
+
+def sign_in(kiro: Simulator, url: str, *labels: str) -> dict[str, str]:
+    """The environment that leads a proxy to this service, with these of its accounts."""
+    services = ("KIRO_API_URL", "KIRO_SOCIAL_AUTH_URL", "KIRO_OIDC_URL")
+    urls = dict.fromkeys(services, url)
+    if labels == ("api_key",):
+        return {"KIRO_API_KEY": kiro.account("api_key").api_key, **urls}
+    return {"KIRO_AUTH_TOKEN": json.dumps(kiro.demo_credentials(*labels)), **urls}
+
+
+async def noticed_abort(kiro: Simulator) -> None:
+    """Returns once the service saw its client leave; the test's own timeout is the limit."""
+    while not any(entry.aborted for entry in kiro.received("chat")):
+        await asyncio.sleep(0.01)
+    assert kiro.open_streams == 0
 
 
 # --- the proxy ------------------------------------------------------------------------------------

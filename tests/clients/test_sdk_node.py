@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from kiroproxy.simulator import Simulator
 from tests.clients import samples
-from tests.clients.harness import HERE, KEY, Proxy, run_node
+from tests.clients.harness import HERE, KEY, Proxy, noticed_abort, run_node
 
 Play = Callable[[str], Awaitable[dict[str, Any]]]
 
@@ -152,6 +151,4 @@ async def test_broken_stream_throws(play: Play, kiro: Simulator, fault: str) -> 
 
 async def test_leaving_the_loop_reaches_the_service(play: Play, kiro: Simulator) -> None:
     assert (await play("cancel"))["aborted"] is True
-    while kiro.aborted == 0:
-        await asyncio.sleep(0.01)
-    assert kiro.active == 0
+    await noticed_abort(kiro)

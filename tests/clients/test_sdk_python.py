@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from kiroproxy.simulator import Simulator
 from tests.clients import samples
-from tests.clients.harness import KEY, Proxy, order, tool
+from tests.clients.harness import KEY, Proxy, noticed_abort, order, sign_in, tool
 
 MODEL = "claude-sonnet-4-5"
 THINKER = "claude-opus-5-5"
@@ -66,6 +67,32 @@ async def test_create(sdk: AsyncAnthropic) -> None:
     assert message.usage.input_tokens > 0
     assert message.usage.output_tokens > 0
     assert message._request_id is not None
+
+
+@pytest.mark.parametrize("labels", [("idc",), ("builder",), ("api_key",), ("social", "idc")])
+async def test_every_kind_of_sign_in(
+    kiro: Simulator, kiro_url: str, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    proxy = await Proxy.start(tmp_path, sign_in(kiro, kiro_url, *labels))
+    asked = says(order("say", "signed in") + tool("weather", city="Oslo"))
+    async with AsyncAnthropic(base_url=proxy.url, api_key=KEY) as client:
+        message = await client.messages.create(**asked, tools=[WEATHER])
+        async with client.messages.stream(**asked, tools=[WEATHER]) as stream:
+            streamed = await stream.get_final_message()
+    await proxy.stop()
+    for one in (message, streamed):
+        assert (texts(one), one.stop_reason) == ("signed in", "tool_use")
+    assert {entry.account for entry in kiro.received("chat")} <= set(labels)
+
+
+async def test_next_account_when_one_is_refused(
+    kiro: Simulator, kiro_url: str, tmp_path: Path
+) -> None:
+    proxy = await Proxy.start(tmp_path, sign_in(kiro, kiro_url, "social", "idc"))
+    kiro.faults.always("suspended", account="social")
+    async with AsyncAnthropic(base_url=proxy.url, api_key=KEY, max_retries=0) as client:
+        assert texts(await client.messages.create(**says(order("say", "still")))) == "still"
+    await proxy.stop()
 
 
 async def test_both_ways_to_give_the_key(proxy: Proxy) -> None:
@@ -334,9 +361,7 @@ async def test_closing_the_stream_reaches_the_service(sdk: AsyncAnthropic, kiro:
     async with sdk.messages.stream(**asked) as stream:
         async for _ in stream.text_stream:
             break
-    while kiro.aborted == 0:
-        await asyncio.sleep(0.01)
-    assert kiro.active == 0
+    await noticed_abort(kiro)
     assert texts(await sdk.messages.create(**says(order("say", "next")))) == "next"
 
 
