@@ -19,7 +19,8 @@ class CredentialKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``profile_arn``: the account's own ARN if it is known, never the shared one of Builder ID.
+    """``account_id``: whose calls these are, for what is remembered per account; tokens change.
+    ``profile_arn``: the account's own ARN if it is known, never the shared one of Builder ID.
     ``sso_region``: where the sign-in was issued; it decides a host only when there is no ARN.
     ``builder_id``: an IdC sign-in without an organisation, so without a profile of its own.
     """
@@ -30,3 +31,4 @@ class Identity:
     sso_region: str = "us-east-1"
     builder_id: bool = False
     region_override: str | None = None  # KIRO_REGION or the entry's own choice
+    account_id: str = ""

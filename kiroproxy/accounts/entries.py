@@ -1,0 +1,352 @@
+"""One credential entry, as users and other programs write it, checked field by field. Pure.
+
+Two spellings of every key are in use: camelCase (Kiro IDE, KIRO_AUTH_TOKEN) and snake_case (the
+CLIs' stores). Every message names the field and the rule and never shows the value: it may be a token
+that was put into the wrong field.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from kiroproxy.errors import CredentialError
+from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, DEFAULT_REGION, parse_arn, valid_region
+from kiroproxy.kiro.identity import CredentialKind
+from kiroproxy.secret import Secret
+
+BUILDER_START_URL: Final = "https://view.awsapps.com/start"
+# sha1 of the compact JSON {"startUrl": BUILDER_START_URL}: the same on every machine.
+BUILDER_CLIENT_HASH: Final = "e909a0580879b06ece1202964fbe9dda95ea4ce3"
+
+# The IDE can leave a shortened refresh token in its file; real ones have hundreds of characters.
+MIN_IDE_REFRESH_TOKEN_CHARS: Final = 100
+
+_MAX_FIELD_CHARS: Final = 16 * 1024
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_CLIENT_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
+# Seconds since the epoch stay below this until the year 5138; milliseconds passed it in 1973.
+_MILLISECONDS_FROM: Final = 1e11
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sign-in stands and where its renewed tokens go.
+
+    ``source``: what the user calls it, for messages. ``path`` None: the environment, so renewed tokens
+    go to the state folder. ``index``: which entry of the file's array; None when the file is one
+    object.
+    """
+
+    source: str
+    path: Path | None = None
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.index is None else f"{self.source}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The part of a sign-in that changes. ``expires_at_epoch_s`` 0: expired or not known."""
+
+    access: Secret | None = None
+    refresh: Secret = field(default_factory=lambda: Secret(""))
+    expires_at_epoch_s: float = 0.0
+    profile_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One sign-in. For an API key ``tokens.access`` is the key and never expires.
+
+    ``id``: eight hex digits that stay the same while tokens rotate. ``builder_id``: True for an AWS
+    Builder ID, False for an organisation's sign-in, None when nothing in the entry tells. ``origin``:
+    fingerprint of the long-lived secret as the source held it when last read; ``tokens`` may be newer.
+    """
+
+    id: str
+    label: str
+    kind: CredentialKind
+    place: Place
+    tokens: Tokens
+    origin: str = ""
+    sso_region: str = DEFAULT_REGION
+    region_override: str | None = None
+    client_id: str = ""
+    client_secret: Secret | None = None
+    token_endpoint: str = ""
+    scopes: str = ""
+    builder_id: bool | None = None
+    disabled: bool = False
+
+    def with_tokens(self, tokens: Tokens) -> Credential:
+        return replace(self, tokens=tokens)
+
+    @property
+    def current(self) -> str:
+        """Fingerprint of the long-lived secret in ``tokens``."""
+        return fingerprint(self.kind, long_lived(self.kind, self.tokens))
+
+
+def long_lived(kind: CredentialKind, tokens: Tokens) -> Secret:
+    """The secret that makes this sign-in what it is: the key, or the refresh token."""
+    if kind is CredentialKind.API_KEY and tokens.access is not None:
+        return tokens.access
+    return tokens.refresh
+
+
+def fingerprint(kind: CredentialKind, secret: Secret) -> str:
+    """64 hex digits; tokens have far too much entropy to be found back from it."""
+    return sha256(f"{kind.value}:{secret.reveal()}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry before it is checked. ``registration``: the client registration found beside it.
+    ``is_ide``: the Kiro IDE's own file, whose refresh tokens may be shortened."""
+
+    place: Place
+    fields: Mapping[str, Any] = field(repr=False)
+    registration: Mapping[str, Any] | None = field(default=None, repr=False)
+    region_override: str | None = None
+    is_ide: bool = False
+
+
+# --- fields -------------------------------------------------------------------------------------
+
+_SNAKE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def spelling(fields: Mapping[str, Any], name: str) -> str:
+    """The key under which ``name`` (camelCase) stands in ``fields``; ``name`` when it does not."""
+    snake = _SNAKE.sub("_", name).lower()
+    return snake if snake in fields and name not in fields else name
+
+
+def maybe_text(fields: Mapping[str, Any], *names: str) -> str:
+    """The first of ``names`` with a text in it, '' when there is none. Raises CredentialError."""
+    for name in names:
+        value = fields.get(spelling(fields, name))
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str):
+            raise CredentialError(f"{name}: must be a text")
+        if len(value) > _MAX_FIELD_CHARS:
+            raise CredentialError(f"{name}: must not be longer than {_MAX_FIELD_CHARS} characters")
+        return value.strip()
+    return ""
+
+
+def _token(fields: Mapping[str, Any], *names: str) -> str:
+    value = maybe_text(fields, *names)
+    if "..." in value or "…" in value:
+        raise CredentialError(f"{names[0]}: is a shortened token (it contains ...); sign in again")
+    if value and _VISIBLE.fullmatch(value) is None:
+        raise CredentialError(f"{names[0]}: must be printable ASCII without spaces")
+    return value
+
+
+def _region(fields: Mapping[str, Any], *names: str) -> str:
+    value = maybe_text(fields, *names)
+    if value and not valid_region(value):
+        raise CredentialError(f"{names[0]}: must be a region name such as us-east-1")
+    return value
+
+
+def _arn(fields: Mapping[str, Any]) -> str | None:
+    value = maybe_text(fields, "profileArn", "arn")
+    if not value:
+        return None
+    try:
+        return parse_arn(value).arn
+    except CredentialError:
+        raise CredentialError(
+            "profileArn: must be arn:aws:codewhisperer:REGION:12 digits:profile/12 characters"
+        ) from None
+
+
+def _switch(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, str) and value.lower() in ("true", "false", ""):
+        return value.lower() == "true"
+    raise CredentialError(f"{name}: must be true or false")
+
+
+def client_hash(fields: Mapping[str, Any]) -> str:
+    """``clientIdHash``, which is a file name: hex only, so that it cannot leave its folder."""
+    value = maybe_text(fields, "clientIdHash")
+    if value and _CLIENT_HASH.fullmatch(value) is None:
+        raise CredentialError("clientIdHash: must be 40 to 64 lower-case hex digits")
+    return value
+
+
+def parse_expiry(value: object) -> float:
+    """Epoch seconds of an expiry written as RFC 3339 text, epoch seconds or epoch milliseconds.
+
+    0.0, hence expired, for everything else: a time that cannot be read must never look far away.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _parse_rfc3339(str(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    if not math.isfinite(value) or value < 0:
+        return 0.0
+    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+
+
+def _parse_rfc3339(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def format_expiry(epoch_s: float) -> str:
+    """RFC 3339 with milliseconds and Z, as the IDE writes it."""
+    text = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+# --- a whole entry ------------------------------------------------------------------------------
+
+_KINDS: Final[dict[str, CredentialKind]] = {
+    "social": CredentialKind.SOCIAL,
+    "google": CredentialKind.SOCIAL,
+    "github": CredentialKind.SOCIAL,
+    "idc": CredentialKind.IDC,
+    "builderid": CredentialKind.IDC,
+    "enterprise": CredentialKind.IDC,
+    "internal": CredentialKind.IDC,
+    "iam": CredentialKind.IDC,
+    "externalidp": CredentialKind.EXTERNAL_IDP,
+    "apikey": CredentialKind.API_KEY,
+}
+
+
+def parse_kind(fields: Mapping[str, Any]) -> CredentialKind:
+    """Which sign-in this is: what the entry says, else what only that kind has.
+
+    Not from file names: an IdC token refreshed at the social host is lost.
+    """
+    word = maybe_text(fields, "auth", "authMethod")
+    if word:
+        kind = _KINDS.get(re.sub(r"[-_ ]", "", word).lower())
+        if kind is None:
+            raise CredentialError("auth: must be Social, IdC, external_idp or api_key")
+        return kind
+    if maybe_text(fields, "kiroApiKey", "apiKey"):
+        return CredentialKind.API_KEY
+    if maybe_text(fields, "tokenEndpoint"):
+        return CredentialKind.EXTERNAL_IDP
+    if maybe_text(fields, "clientIdHash") or maybe_text(fields, "clientId"):
+        return CredentialKind.IDC
+    return CredentialKind.SOCIAL
+
+
+def parse_tokens(kind: CredentialKind, fields: Mapping[str, Any], *, is_ide: bool) -> Tokens:
+    """The changing part of an entry. Raises CredentialError naming the field."""
+    arn = _arn(fields)
+    if kind is CredentialKind.API_KEY:
+        key = _token(fields, "kiroApiKey", "apiKey", "accessToken")
+        if not key.startswith("ksk_"):
+            raise CredentialError("apiKey: must start with ksk_")
+        return Tokens(access=Secret(key), expires_at_epoch_s=math.inf)
+    refresh = _token(fields, "refreshToken")
+    if not refresh:
+        raise CredentialError("refreshToken: is missing; sign in again")
+    if is_ide and len(refresh) < MIN_IDE_REFRESH_TOKEN_CHARS:
+        raise CredentialError(
+            "refreshToken: is shortened (real ones have hundreds of characters); sign in to Kiro again"
+        )
+    access = _token(fields, "accessToken")
+    expires = parse_expiry(fields.get(spelling(fields, "expiresAt")))
+    return Tokens(Secret(access) if access else None, Secret(refresh), expires, arn)
+
+
+def parse_entry(entry: Entry) -> Credential:
+    """The credential of an entry, its id made from its present secret. Raises CredentialError."""
+    fields = entry.fields
+    kind = parse_kind(fields)
+    tokens = parse_tokens(kind, fields, is_ide=entry.is_ide)
+    client = _client_source(kind, entry)
+    builder_id = _builder_id(kind, fields, tokens.profile_arn)
+    if builder_id:
+        # An ARN here is the one all Builder IDs share: not this account's own.
+        tokens = replace(tokens, profile_arn=None)
+    secret = _token(client, "clientSecret")
+    region = _region(fields, "region", "idcRegion", "ssoRegion") or _region(client, "region")
+    origin = fingerprint(kind, long_lived(kind, tokens))
+    return Credential(
+        id=origin[:8],
+        label=maybe_text(fields, "description", "label")[:80] or str(entry.place),
+        kind=kind,
+        place=entry.place,
+        tokens=tokens,
+        origin=origin,
+        sso_region=region or DEFAULT_REGION,
+        region_override=_region(fields, "apiRegion") or entry.region_override,
+        client_id=maybe_text(client, "clientId"),
+        client_secret=Secret(secret) if secret else None,
+        token_endpoint=maybe_text(fields, "tokenEndpoint"),
+        scopes=_scopes(fields),
+        builder_id=builder_id,
+        disabled=_switch(fields, "disabled"),
+    )
+
+
+def _client_source(kind: CredentialKind, entry: Entry) -> Mapping[str, Any]:
+    """Where clientId and clientSecret stand: in the entry, or in its registration."""
+    fields = entry.fields
+    if kind is not CredentialKind.IDC:
+        return fields
+    if maybe_text(fields, "clientId") and maybe_text(fields, "clientSecret"):
+        return fields
+    if entry.registration is None:
+        if client_hash(fields):
+            raise CredentialError(
+                "clientIdHash: its registration file is missing or unreadable; sign in to Kiro again"
+            )
+        missing = "clientSecret" if maybe_text(fields, "clientId") else "clientId"
+        raise CredentialError(
+            f"{missing}: is missing; an IdC sign-in needs clientId and clientSecret"
+        )
+    for name in ("clientId", "clientSecret"):
+        if not maybe_text(entry.registration, name):
+            raise CredentialError(f"{name}: is missing in the client registration file")
+    return entry.registration
+
+
+def _builder_id(kind: CredentialKind, fields: Mapping[str, Any], arn: str | None) -> bool | None:
+    if kind is not CredentialKind.IDC:
+        return False
+    provider = re.sub(r"[-_ ]", "", maybe_text(fields, "provider", "auth")).lower()
+    start_url = maybe_text(fields, "startUrl").rstrip("/")
+    if provider == "builderid" or start_url == BUILDER_START_URL or arn == BUILDER_SHARED_ARN:
+        return True
+    if client_hash(fields) == BUILDER_CLIENT_HASH:
+        return True
+    if arn is not None or start_url or provider in ("enterprise", "internal"):
+        return False
+    return None
+
+
+def _scopes(fields: Mapping[str, Any]) -> str:
+    value = fields.get("scopes", "")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    return maybe_text(fields, "scopes")

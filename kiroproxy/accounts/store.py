@@ -1,0 +1,258 @@
+"""Where renewed tokens go, and how several programs share one sign-in without killing it.
+
+A refresh token dies soon after its successor is issued, so two programs that renew the same sign-in at
+once lose it. Hence, for every renewal: lock → read the source again → renew only if still needed →
+merge into what was just read → write as a whole → and only then use the new token.
+
+A sign-in that came from a file goes back to that file. One from the environment goes to the state
+folder; so does one whose file cannot be written (a read-only mount, a Docker secret).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio.to_thread
+
+from kiroproxy.accounts.entries import (
+    Credential,
+    Tokens,
+    fingerprint,
+    format_expiry,
+    long_lived,
+    parse_kind,
+    parse_tokens,
+    spelling,
+)
+from kiroproxy.accounts.files import FileLock, make_private_folder, read_json, write_json
+from kiroproxy.accounts.ids import IdBook
+from kiroproxy.accounts.records import Records
+from kiroproxy.accounts.sources import IDE_TOKEN_FILE
+from kiroproxy.clock import Clock
+from kiroproxy.errors import CredentialError, UpstreamError
+from kiroproxy.kiro.identity import CredentialKind
+
+_log = logging.getLogger("kiroproxy.accounts")
+_T = TypeVar("_T")
+
+LOCK_WAIT_S: Final = 60.0  # longer than a renewal by another process may take
+_LOCK_POLL_S: Final = 0.1
+_READ_TRIES: Final = 4  # other programs do not replace their files as a whole: a read may see half
+_READ_PAUSE_S: Final = 0.1
+
+
+class TokenStore:
+    """Reads and writes the changing part of sign-ins; all file work runs in worker threads."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._records = Records(folder)
+        self._ids = IdBook(folder)
+
+    @asynccontextmanager
+    async def locked(self, credential: Credential) -> AsyncIterator[None]:
+        """Hold the lock of the credential's source. Raises UpstreamError when it stays taken."""
+        lock = await _in_thread(lambda: self._make_lock(credential))
+        try:
+            await self._acquire(lock, credential)
+            yield
+        finally:
+            lock.release()
+
+    async def reread(self, credential: Credential) -> Credential:
+        """``credential`` with the tokens that its source or the state folder holds now.
+
+        Raises CredentialError when the sign-in is no longer there.
+        """
+        for _ in range(_READ_TRIES - 1):
+            try:
+                return await _in_thread(lambda: self._reread(credential))
+            except (OSError, ValueError):
+                await self._clock.sleep(_READ_PAUSE_S)
+        try:
+            return await _in_thread(lambda: self._reread(credential))
+        except FileNotFoundError:
+            raise CredentialError(f"{credential.place}: the file is gone; sign in again") from None
+        except (OSError, ValueError) as error:
+            _log.warning("%s: cannot be read again (%s)", credential.place, _why(error))
+            return credential
+
+    async def save(self, credential: Credential, tokens: Tokens) -> Credential:
+        """Persist ``tokens``, renewed from ``credential``; call it under the lock, before their use.
+
+        If the source changed meanwhile (a new sign-in by another program), the source wins and is
+        returned instead. Raises OSError when nothing at all could be written.
+        """
+        return await _in_thread(lambda: self._save(credential, tokens))
+
+    # -- in worker threads
+
+    def _make_lock(self, credential: Credential) -> FileLock:
+        path = credential.place.path
+        if path is not None:
+            lock = FileLock(path)
+            if os.access(lock.path.parent, os.W_OK):
+                return lock
+        make_private_folder(self._folder)
+        return FileLock(self._records.path(credential))
+
+    async def _acquire(self, lock: FileLock, credential: Credential) -> None:
+        give_up_at_s = self._clock.monotonic() + LOCK_WAIT_S
+        while not await _in_thread(lock.try_acquire):
+            if self._clock.monotonic() >= give_up_at_s:
+                raise UpstreamError(
+                    f"{credential.label}: another process holds this sign-in's lock; try again later"
+                )
+            await self._clock.sleep(_LOCK_POLL_S)
+
+    def _reread(self, credential: Credential) -> Credential:
+        if credential.place.path is None:
+            tokens = self._records.maybe_tokens(credential, credential.origin)
+            return credential if tokens is None else _with(credential, tokens)
+        fields = self._find(read_json(credential.place.path), credential)
+        return self._newest(credential, fields)
+
+    def _newest(self, credential: Credential, fields: Mapping[str, Any]) -> Credential:
+        """What the file's entry says, or the record that descends from it."""
+        tokens = _tokens_of(credential, fields)
+        origin = fingerprint(credential.kind, long_lived(credential.kind, tokens))
+        record = self._records.maybe_tokens(credential, origin)
+        fresh = _with(replace(credential, origin=origin), tokens if record is None else record)
+        if origin != credential.origin:
+            self._note_id(fresh)
+        return fresh
+
+    def _save(self, credential: Credential, tokens: Tokens) -> Credential:
+        renewed = _with(credential, tokens)
+        if credential.place.path is None:
+            self._records.save(credential, credential.origin, tokens)
+        else:
+            try:
+                other = self._save_to_file(credential, tokens)
+            except (OSError, ValueError, CredentialError) as error:
+                _log.warning(
+                    "%s: cannot be written (%s); its renewed token is kept in the state folder",
+                    credential.place,
+                    _why(error),
+                )
+                self._records.save(credential, credential.origin, tokens)
+            else:
+                if other is not None:
+                    return other
+                renewed = replace(renewed, origin=renewed.current)
+        self._note_id(renewed)
+        return renewed
+
+    def _save_to_file(self, credential: Credential, tokens: Tokens) -> Credential | None:
+        """Merge and replace; or the newer sign-in that somebody else has put there."""
+        path = credential.place.path
+        if path is None:
+            raise ValueError("has no file")
+        value = read_json(path)
+        fields = self._find(value, credential)
+        held = _tokens_of(credential, fields)
+        if fingerprint(credential.kind, held.refresh) != credential.origin:
+            return self._newest(credential, fields)
+        _merge(fields, credential, tokens)
+        write_json(path, value)
+        return None
+
+    def _find(self, value: Any, credential: Credential) -> dict[str, Any]:
+        """The account's entry in a file read anew. Raises CredentialError when it is gone.
+
+        By its token, else by what the book says about the entry's token (another process renewed it),
+        else by its place, unless the token there is known to be another account's.
+        """
+        items: list[Any] = value if isinstance(value, list) else [value]
+        entries: list[dict[str, Any]] = [i if isinstance(i, dict) else {} for i in items]
+        prints = [_fingerprint_of(item, credential.kind) for item in entries]
+        for item, held in zip(entries, prints, strict=True):
+            if held and held in (credential.origin, credential.current):
+                return item
+        owners = [self._ids.maybe_id(held) if held else None for held in prints]
+        if credential.id in owners:
+            return entries[owners.index(credential.id)]
+        index = credential.place.index
+        at = index or 0
+        if at < len(entries) and (index is None or owners[at] is None):
+            if _kind_of(entries[at]) is credential.kind and entries[at]:
+                return entries[at]
+        raise CredentialError(
+            f"{credential.place}: the sign-in is no longer in the file; sign in again"
+        )
+
+    def _note_id(self, credential: Credential) -> None:
+        try:
+            self._ids.record(credential)
+        except OSError as error:
+            _log.warning("%s: its id cannot be kept (%s)", credential.place, _why(error))
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    return await anyio.to_thread.run_sync(work)
+
+
+def _why(error: Exception) -> str:
+    """The reason without a path or content."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
+
+
+def _with(credential: Credential, tokens: Tokens) -> Credential:
+    """With ``tokens``; an ARN that is known is not forgotten."""
+    arn = tokens.profile_arn or credential.tokens.profile_arn
+    if credential.builder_id:
+        arn = None
+    return credential.with_tokens(replace(tokens, profile_arn=arn))
+
+
+def _tokens_of(credential: Credential, fields: Mapping[str, Any]) -> Tokens:
+    path = credential.place.path
+    is_ide = path is not None and path.name == IDE_TOKEN_FILE
+    try:
+        return parse_tokens(credential.kind, fields, is_ide=is_ide)
+    except CredentialError as error:
+        raise CredentialError(f"{credential.place}: {error.message}") from None
+
+
+def _kind_of(fields: Mapping[str, Any]) -> CredentialKind | None:
+    try:
+        return parse_kind(fields)
+    except CredentialError:
+        return None
+
+
+def _fingerprint_of(fields: Mapping[str, Any], kind: CredentialKind) -> str:
+    if _kind_of(fields) is not kind:
+        return ""
+    try:
+        return fingerprint(kind, long_lived(kind, parse_tokens(kind, fields, is_ide=False)))
+    except CredentialError:
+        return ""
+
+
+def _merge(fields: dict[str, Any], credential: Credential, tokens: Tokens) -> None:
+    """Into the entry, in its own spelling; fields we do not know stay as they are."""
+    if tokens.access is not None:
+        fields[spelling(fields, "accessToken")] = tokens.access.reveal()
+    if tokens.refresh:
+        fields[spelling(fields, "refreshToken")] = tokens.refresh.reveal()
+    key = spelling(fields, "expiresAt")
+    fields[key] = _like(fields.get(key), tokens.expires_at_epoch_s)
+    if tokens.profile_arn and credential.kind is CredentialKind.SOCIAL:
+        fields[spelling(fields, "profileArn")] = tokens.profile_arn
+
+
+def _like(old: object, epoch_s: float) -> str | int:
+    """The expiry in the form the file's other users write it."""
+    if isinstance(old, int | float) and not isinstance(old, bool):
+        return int(epoch_s * 1000) if old >= 1e11 else int(epoch_s)
+    return format_expiry(epoch_s)

@@ -1,0 +1,107 @@
+"""Reply of getUsageLimits: plan, credits used and allowed, when they come back. Pure.
+
+Trial and bonuses are pots on top of the plan; together they are what is left to spend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.errors import UpstreamError
+
+_MILLISECONDS_FROM: Final = 1e11
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLimits:
+    """``used``/``limit``: credits over plan, active trial and active bonuses; None when not told.
+
+    ``next_reset_epoch_s``: wall time. ``user_id`` and ``raw`` hold personal data: not for logs.
+    """
+
+    raw: dict[str, Any] = field(repr=False)
+    plan: str = ""
+    used: float | None = None
+    limit: float | None = None
+    next_reset_epoch_s: float | None = None
+    user_id: str = field(default="", repr=False)
+
+    @property
+    def remaining(self) -> float | None:
+        return None if self.limit is None or self.used is None else self.limit - self.used
+
+
+def parse_usage(body: bytes) -> UsageLimits:
+    """Raises UpstreamError when the reply is no JSON object; every field in it is optional."""
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UpstreamError("getUsageLimits: the reply is not JSON.") from None
+    if not isinstance(reply, dict):
+        raise UpstreamError("getUsageLimits: the reply is not a JSON object.")
+    line = _credit_line(reply)
+    pots = list(_pots(line)) if line else []
+    reset = _epoch_s(line.get("nextDateReset")) or _epoch_s(reply.get("nextDateReset"))
+    return UsageLimits(
+        raw=reply,
+        plan=_text(_object(reply.get("subscriptionInfo")), "subscriptionTitle", "type"),
+        used=sum(_amount(pot, "currentUsage") for pot in pots) if pots else None,
+        limit=sum(_amount(pot, "usageLimit") for pot in pots) if pots else None,
+        next_reset_epoch_s=reset,
+        user_id=_text(_object(reply.get("userInfo")), "userId"),
+    )
+
+
+def _credit_line(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """The CREDIT line, else the first; ``usageBreakdown`` is the old form with one line."""
+    lines = reply.get("usageBreakdownList")
+    items = [_object(item) for item in lines] if isinstance(lines, list) else []
+    items = [item for item in items if item] or [_object(reply.get("usageBreakdown"))]
+    return next((item for item in items if item.get("resourceType") == "CREDIT"), items[0])
+
+
+def _pots(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield line
+    trial = _object(line.get("freeTrialInfo"))
+    if trial.get("freeTrialStatus") == "ACTIVE":
+        yield trial
+    bonuses = line.get("bonuses")
+    for item in bonuses if isinstance(bonuses, list) else []:
+        bonus = _object(item)
+        if bonus.get("status") == "ACTIVE":
+            yield bonus
+
+
+def _amount(pot: Mapping[str, Any], name: str) -> float:
+    for key in (f"{name}WithPrecision", name):
+        value = pot.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return 0.0
+
+
+def _epoch_s(value: object) -> float | None:
+    """Epoch seconds from seconds, milliseconds or RFC 3339; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        return None
+    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(fields: Mapping[str, Any], *names: str) -> str:
+    found = (fields.get(name) for name in names)
+    return next((value for value in found if isinstance(value, str) and value), "")
