@@ -45,6 +45,7 @@ class Answer:
 
     ``signature`` goes with native reasoning; without it ``reasoning`` is written as tagged text.
     ``redacted`` replaces the reasoning's text. ``stop_reason`` is the service's word.
+    ``fault``: the directive's words, when the prompt asks for a broken answer.
     """
 
     text: str = ""
@@ -54,6 +55,7 @@ class Answer:
     calls: list[Call] = field(default_factory=list)
     stop_reason: str = "END_TURN"
     pace_s: float | None = None
+    fault: str | None = None
 
     @property
     def chars(self) -> int:

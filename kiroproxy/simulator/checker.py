@@ -107,21 +107,20 @@ def check_request(
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return [Violation("json", "$", str(error), refusals.IMPROPER)]
-    return check_parsed(parsed, models, caller, profile_arn_header)
+    found = check_shape(parsed)
+    return found or check_rules(open_view(parsed, by_id(models), caller, profile_arn_header))
 
 
-def check_parsed(
-    parsed: object,
-    models: Iterable[ModelSpec] = CATALOGUE,
-    caller: Caller | None = None,
-    profile_arn_header: str | None = None,
-) -> list[Violation]:
-    """As ``check_request``, for a body that is parsed already."""
+def check_shape(parsed: object) -> list[Violation]:
+    """Breaches of the body's shape: members missing, unknown, or of the wrong type."""
     found: list[Violation] = []
     check_body_shape(parsed, _collector(found, "shape", refusals.IMPROPER))
-    if found or not isinstance(parsed, dict):
-        return found
-    view = open_view(parsed, by_id(models), caller, profile_arn_header)
+    return found
+
+
+def check_rules(view: View) -> list[Violation]:
+    """Breaches of the rules by a body whose shape is right."""
+    found: list[Violation] = []
     for rule in RULES:
         rule.check(view, _collector(found, rule.name, rule.refusal, rule.tells))
     return found

@@ -145,6 +145,16 @@ NAMES = frozenset(
 )
 
 
+def reply_of(fault: Fault) -> Refusal | Canned | None:
+    """The reply that takes the real one's place; any refusal takes ``retry_after=SECONDS|DATE``."""
+    refusal = REFUSALS.get(fault.name)
+    if refusal is not None:
+        retry_after = fault.params.get("retry_after")
+        return refusal.after(retry_after) if retry_after else refusal
+    canned = REPLIES.get(fault.name)
+    return canned(fault.params) if canned else None
+
+
 def make_fault(name: str, params: Params) -> Fault:
     """A fault by name. Raises KeyError for a name nobody knows."""
     if name not in NAMES:

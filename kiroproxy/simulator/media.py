@@ -84,8 +84,8 @@ def _jpeg_size(data: bytes) -> Size | None:
 def _webp_size(data: bytes) -> Size | None:
     kind = data[12:16]
     if kind == b"VP8X":
-        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        return width + 1, height + 1
+        width, height = struct.unpack_from("<3s3s", data, 24)
+        return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

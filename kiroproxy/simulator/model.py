@@ -183,6 +183,8 @@ def _finish(answer: Answer, prompt: Prompt, view: View) -> None:
         answer.text, answer.calls, answer.stop_reason = "".join(pieces[:limit]), [], "MAX_TOKENS"
     if (stop := prompt.order.first("stop")) is not None:
         answer.stop_reason = stop.text
+    if (fault := prompt.order.first("fault")) is not None:
+        answer.fault = fault.text
     if (pace := prompt.order.first("pace")) is not None:
         answer.pace_s = _seconds(pace.text)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from kiroproxy.http.messages import RawHeader
+
 NAMESPACE = "com.amazon.aws.codewhisperer"
 
 
@@ -18,6 +20,7 @@ class Refusal:
     exception: str
     message: str
     reason: str | None = None
+    headers: tuple[RawHeader, ...] = ()
 
     def body(self, *, typed: bool) -> bytes:
         """The JSON body; ``typed`` adds ``__type`` as the JSON 1.0 binding does."""
@@ -25,6 +28,10 @@ class Refusal:
         if typed:
             fields = {"__type": f"{NAMESPACE}#{self.exception}", **fields}
         return orjson.dumps(fields)
+
+    def after(self, seconds: str) -> Refusal:
+        """The same refusal with a Retry-After."""
+        return replace(self, headers=((b"retry-after", seconds.encode()),))
 
     def saying(self, message: str) -> Refusal:
         """The same refusal with other words."""

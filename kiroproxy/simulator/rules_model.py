@@ -111,9 +111,8 @@ def arn_present(view: View, say: Say) -> None:
 
 def arn_known(view: View, say: Say) -> None:
     """A right-looking ARN that belongs to no profile in sight."""
-    known = _known_arns(view.caller)
     for path, arn in _arns(view):
-        if view.caller and _ARN.match(arn) and arn not in known:
+        if view.caller and _ARN.match(arn) and not is_arn_known(arn, view.caller):
             say(path, "no such profile")
 
 
@@ -122,25 +121,26 @@ def arn_allowed(view: View, say: Say) -> None:
     caller = view.caller
     if caller is None:
         return
-    arns = {arn for _, arn in _arns(view)}
+    arns = [arn for _, arn in _arns(view)]
     if not arns and caller.kind == "builder" and caller.builder_arn == "require":
         say("$.profileArn", "this Builder ID needs the shared profile")
-    for arn in arns & _known_arns(caller):
-        if arn != caller.arn and not _shared_allowed(arn, caller):
-            say("$.profileArn", "belongs to another kind of sign-in")
+    if any(is_arn_known(arn, caller) and not is_arn_allowed(arn, caller) for arn in arns):
+        say("$.profileArn", "belongs to another kind of sign-in")
 
 
-def _shared_allowed(arn: str, caller: Caller) -> bool:
-    if arn != BUILDER_ARN:
-        return False
-    return caller.kind == "api_key" or (
+def is_arn_known(arn: str, caller: Caller) -> bool:
+    """Whether a profile of this name exists, for whomever."""
+    return arn in (SOCIAL_ARN, BUILDER_ARN, DEMO_ORGANISATION_ARN, caller.arn)
+
+
+def is_arn_allowed(arn: str, caller: Caller) -> bool:
+    """Whether this caller may name this profile: the own one, or the shared one of Builder ID."""
+    if arn == caller.arn:
+        return True
+    may_share = caller.kind == "api_key" or (
         caller.kind == "builder" and caller.builder_arn in ("either", "require")
     )
-
-
-def _known_arns(caller: Caller | None) -> set[str]:
-    own = {caller.arn} if caller and caller.arn else set()
-    return {SOCIAL_ARN, BUILDER_ARN, DEMO_ORGANISATION_ARN} | own
+    return arn == BUILDER_ARN and may_share
 
 
 def _arns(view: View) -> list[tuple[str, str]]:
