@@ -1,0 +1,41 @@
+"""Every limit the server holds its clients to, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Sizes in bytes, times in seconds; the units stand in the names."""
+
+    max_head_bytes: int = 64 * KIB
+    """Request line and headers. Node allows 16 KiB, Apache 8 KiB a line; beta lists grow. Else 431."""
+    max_header_lines: int = 200
+    """Header fields of one request. Apache and h2o allow 100. Else 431."""
+    max_body_bytes: int = 32 * MIB
+    """One request's body; Anthropic's own limit for Messages is 32 MB. Else 413."""
+    max_ahead_bytes: int = 64 * KIB
+    """Bytes taken ahead of the request that is being answered (pipelining) before reading stops."""
+    write_high_bytes: int = 64 * KIB
+    """Unsent bytes of one client above which whoever produces them is paused."""
+    write_low_bytes: int = 16 * KIB
+    """Unsent bytes below which it goes on."""
+    head_timeout_s: float = 30 * SECONDS
+    """From the first byte of a head to its last. Else 408."""
+    body_timeout_s: float = 60 * SECONDS
+    """From one piece of a body to the next. Else 408."""
+    idle_timeout_s: float = 300 * SECONDS
+    """Between requests. Longer than clients keep idle connections, so that they hang up first."""
+    write_stall_s: float = 120 * SECONDS
+    """How long a client with unsent bytes may take none of them before it is cut off."""
+    linger_s: float = 2 * SECONDS
+    """After an answer to a request that was not read to its end: how long what still comes is read
+    and dropped. Closing at once would make TCP reset the connection, and the answer would be lost."""
+    backlog: int = 1024
+    """Connections that may wait for accept()."""

@@ -1,0 +1,81 @@
+"""Answers as bytes: prebuilt status lines, a date that is formatted once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from kiroproxy.errors import InternalError
+from kiroproxy.http.messages import RawHeader, Response
+
+#: 529 is Anthropic's, and no standard's.
+REASONS: Final[dict[int, str]] = {
+    **{status.value: status.phrase for status in HTTPStatus},
+    529: "Overloaded",
+}
+_STATUS_LINES: Final = {
+    status: f"HTTP/1.1 {status} {reason}\r\n".encode("ascii") for status, reason in REASONS.items()
+}
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+#: Statuses whose answers never have a body (RFC 9110 §6.4.1).
+BODILESS: Final = frozenset({204, 304})
+
+#: Ours to say: framing, date and the request's id are not a handler's business.
+_OURS: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"date",
+        b"request-id",
+        b"transfer-encoding",
+        b"x-request-id",
+    }
+)
+
+
+def json_response(status: int, body: bytes, headers: Iterable[RawHeader] = ()) -> Response:
+    """A whole JSON answer."""
+    return Response(status, body, [(b"content-type", b"application/json"), *headers])
+
+
+class DateLine:
+    """The ``date`` header line, formatted anew only when the second has changed."""
+
+    __slots__ = ("_line", "_second", "_wall")
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._second = -1
+        self._line = b""
+
+    def current(self) -> bytes:
+        """``b"date: …\\r\\n"`` for now."""
+        second = int(self._wall())
+        if second != self._second:
+            self._second = second
+            self._line = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        return self._line
+
+
+def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> bytes:
+    """Status line, ``headers`` except those that are ours to say, then the ``prebuilt`` lines as
+    they are.
+
+    Raises InternalError when a header would break out of its line; its value is not shown, for it
+    may be a secret.
+    """
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
+    for name, value in headers:
+        if name.lower() in _OURS:
+            continue
+        line = b"%b: %b\r\n" % (name, value)
+        if line.count(b"\n") != 1 or line.count(b"\r") != 1 or b"\0" in line:
+            raise InternalError("a response header holds a line break or NUL")
+        lines.append(line)
+    lines += prebuilt
+    lines.append(b"\r\n")
+    return b"".join(lines)

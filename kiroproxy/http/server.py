@@ -1,0 +1,98 @@
+"""Listening, the set of connections, and the orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from kiroproxy.http.connection import Connection, ErrorRenderer, Shared
+from kiroproxy.http.limits import HttpLimits
+from kiroproxy.http.responses import DateLine
+from kiroproxy.http.router import Router
+
+__all__ = ["HttpLimits", "HttpServer"]
+
+_log = logging.getLogger("kiroproxy.http")
+
+_CANCEL_S: Final = 5.0
+"""How long cancelled handlers may take to clean up before the server stops waiting for them."""
+
+Address = tuple[str, int]
+
+
+class HttpServer:
+    """An HTTP/1.1 server over a Router. ``start``, then ``shutdown``; both once, on one loop."""
+
+    def __init__(
+        self,
+        router: Router,
+        limits: HttpLimits | None = None,
+        *,
+        error_renderer: ErrorRenderer,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``error_renderer`` makes the answers to what never reaches a handler, or escapes from one;
+        its request is None when the head did not parse. ``wall``: seconds since the epoch."""
+        self._router = router
+        self._limits = limits or HttpLimits()
+        self._render_error = error_renderer
+        self._date = DateLine(wall)
+        self._shared: Shared | None = None
+        self._listener: asyncio.Server | None = None
+        self._settled = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Open client connections."""
+        return len(self._shared.connections) if self._shared else 0
+
+    @property
+    def active(self) -> int:
+        """Handlers at work."""
+        return len(self._shared.tasks) if self._shared else 0
+
+    async def start(self, host: str, port: int) -> list[Address]:
+        """Listen. Port 0 takes a free one. Returns what was bound; raises OSError."""
+        loop = asyncio.get_running_loop()
+        shared = Shared(loop, self._router, self._limits, self._render_error, self._date)
+        shared.on_idle = self._check_settled
+        self._shared = shared
+        self._listener = await loop.create_server(
+            lambda: Connection(shared), host, port, backlog=self._limits.backlog
+        )
+        return [sock.getsockname()[:2] for sock in self._listener.sockets]
+
+    async def shutdown(self, grace_s: float) -> None:
+        """Stop accepting, close idle connections, let requests finish for ``grace_s`` seconds, then
+        cancel what is left. Returns when no connection and no handler is left."""
+        if self._listener is None or self._shared is None:
+            return
+        self._listener.close()
+        self._shared.draining = True
+        for connection in list(self._shared.connections):
+            connection.drain()
+        if not await self._wait_settled(grace_s):
+            for connection in list(self._shared.connections):
+                connection.kill()
+            for task in list(self._shared.tasks):
+                task.cancel()
+            if not await self._wait_settled(_CANCEL_S):
+                _log.error("%d handlers do not end although cancelled", self.active)
+        self._listener = None
+
+    async def _wait_settled(self, timeout_s: float) -> bool:
+        self._settled.clear()
+        self._check_settled()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _check_settled(self) -> None:
+        if not self.connections and not self.active:
+            self._settled.set()

@@ -1,0 +1,106 @@
+"""Server-sent events on an exchange: starts once, one chunk per write, pings while nothing comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from kiroproxy.http.exchange import Exchange
+from kiroproxy.http.messages import RawHeader
+
+_OK = 200
+
+
+class SSEWriter:
+    """Writes what it is given; knows nothing about events.
+
+    ``headers`` (with the content type) are read when the head is written, not before. ``on_start``
+    makes the opening events, ``ping`` something harmless for every ``ping_interval_s`` seconds
+    without a write; the first ping is due that long after construction and starts the answer.
+
+    Must be made on the running loop. Pings stop at ``end``, ``abort`` and ``close``, and when the
+    exchange is finished in any other way.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_headers",
+        "_interval_s",
+        "_last_s",
+        "_loop",
+        "_on_start",
+        "_ping",
+        "_timer",
+        "_write",
+        "started",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        headers: Iterable[RawHeader],
+        *,
+        ping: Callable[[], bytes],
+        ping_interval_s: float,
+        on_start: Callable[[], bytes],
+    ) -> None:
+        self._exchange = exchange
+        self._headers = headers
+        self._ping = ping
+        self._interval_s = ping_interval_s
+        self._on_start = on_start
+        self.started = False
+        self._write = exchange.write
+        self._loop = asyncio.get_running_loop()
+        self._last_s = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(
+            ping_interval_s, self._on_timer
+        )
+
+    def begin(self) -> None:
+        """Send head and opening events now. Idempotent."""
+        if not self.started:
+            self._start(b"")
+
+    def write(self, data: bytes) -> None:
+        """One chunk, one write; the first takes head and opening events along."""
+        if self.started:
+            self._write(data)
+            self._last_s = self._loop.time()
+        else:
+            self._start(data)
+
+    def end(self, data: bytes = b"") -> None:
+        """The last events and the proper end of the message."""
+        self.begin()
+        self.close()
+        self._exchange.end(data)
+
+    def abort(self) -> None:
+        """Cut the message; the client sees that it is not whole."""
+        self.close()
+        self._exchange.abort()
+
+    def close(self) -> None:
+        """Stop the pings; the exchange stays as it is. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self, data: bytes) -> None:
+        self.started = True
+        self._exchange.start(_OK, self._headers, self._on_start() + data)
+        self._last_s = self._loop.time()
+
+    def _on_timer(self) -> None:
+        """One timer for the whole stream: writes only note the time, and this looks at it."""
+        self._timer = None
+        if self._exchange.finished:
+            return
+        due_s = self._last_s + self._interval_s
+        now_s = self._loop.time()
+        if now_s >= due_s:
+            if not self._exchange.write_paused:  # it has unread events enough
+                self.write(self._ping())
+            due_s = now_s + self._interval_s
+        self._timer = self._loop.call_at(due_s, self._on_timer)
