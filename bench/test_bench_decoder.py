@@ -19,18 +19,24 @@ Decode = Callable[[list[bytes]], list[Any]]
 
 def decode_ours(pieces: list[bytes]) -> list[Any]:
     decoder = FrameDecoder()
-    payloads = [payload for piece in pieces for _, payload in decoder.feed(piece)]
+    frames = []
+    for piece in pieces:
+        frames += decoder.feed(piece)
     decoder.finish()
-    return payloads
+    return frames
 
 
 def decode_botocore(pieces: list[bytes]) -> list[Any]:
     buffer = EventStreamBuffer()
-    payloads = []
+    messages: list[Any] = []
     for piece in pieces:
         buffer.add_data(piece)
-        payloads += [message.payload for message in buffer]
-    return payloads
+        messages += buffer
+    return messages
+
+
+def payload_of(found: Any) -> bytes:
+    return bytes(found[1]) if isinstance(found, tuple) else found.payload
 
 
 CONTESTANTS: dict[str, Decode] = {"kiroproxy": decode_ours, "botocore": decode_botocore}
@@ -46,7 +52,8 @@ def _run(benchmark: Any, name: str, stream: str) -> None:
     benchmark.group = f"decoder: {stream}"
     pieces = STREAMS[stream]
     found = benchmark(CONTESTANTS[name], pieces)
-    assert [bytes(payload) for payload in found] == decode_botocore(pieces)
+    expected = [message.payload for message in decode_botocore(pieces)]
+    assert [payload_of(one) for one in found] == expected
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
