@@ -15,7 +15,7 @@ import h11
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
 from kiroproxy.http.limits import HttpLimits
-from kiroproxy.http.messages import Headers
+from kiroproxy.http.messages import Headers, Request
 
 CHUNKED: Final = -1
 """``RequestHead.body_bytes`` of a body that says its length as it goes."""
@@ -42,6 +42,19 @@ class RequestHead:
     expects_continue: bool
     problem: KiroProxyError | None = None
     """Well-formed, but nothing we serve; the answer can still be in the route's dialect."""
+
+    def to_request(self, body: bytes, request_id: str, peer: str) -> Request:
+        """What the handler sees."""
+        return Request(
+            self.method,
+            self.path,
+            self.query,
+            self.headers,
+            body,
+            request_id,
+            peer,
+            self.http_version,
+        )
 
 
 class HeadReader:

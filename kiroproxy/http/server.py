@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from kiroproxy.http.connection import Connection, ErrorRenderer, Shared
+from kiroproxy.http.answering import Answerer, ErrorRenderer
+from kiroproxy.http.connection import Connection, Shared
 from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.responses import DateLine
 from kiroproxy.http.router import Router
@@ -38,7 +39,7 @@ class HttpServer:
         its request is None when the head did not parse. ``wall``: seconds since the epoch."""
         self._router = router
         self._limits = limits or HttpLimits()
-        self._render_error = error_renderer
+        self._answerer = Answerer(error_renderer)
         self._date = DateLine(wall)
         self._shared: Shared | None = None
         self._listener: asyncio.Server | None = None
@@ -57,9 +58,9 @@ class HttpServer:
     async def start(self, host: str, port: int) -> list[Address]:
         """Listen. Port 0 takes a free one. Returns what was bound; raises OSError."""
         loop = asyncio.get_running_loop()
-        shared = Shared(loop, self._router, self._limits, self._render_error, self._date)
-        shared.on_idle = self._check_settled
-        self._shared = shared
+        self._shared = shared = Shared(
+            loop, self._router, self._limits, self._answerer, self._date, self._check_settled
+        )
         self._listener = await loop.create_server(
             lambda: Connection(shared), host, port, backlog=self._limits.backlog
         )

@@ -1,0 +1,80 @@
+"""A connection's two clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+
+class Deadline:
+    """Calls ``expired`` once when the time set last has come. Moving it later is one assignment:
+    most deadlines are never reached, and a timer is only re-armed when it would be late."""
+
+    __slots__ = ("_at_s", "_expired", "_loop", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
+        self._loop = loop
+        self._expired = expired
+        self._at_s = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expire_in(self, seconds: float) -> None:
+        """From now on this is the deadline."""
+        self._at_s = at_s = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= at_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at_s, self._on_timer)
+
+    def never(self) -> None:
+        """No deadline for the time being."""
+        self._at_s = math.inf
+
+    def cancel(self) -> None:
+        """For good; lets go of the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._at_s <= self._loop.time():
+            self._at_s = math.inf
+            self._expired()
+        elif self._at_s != math.inf:
+            self._timer = self._loop.call_at(self._at_s, self._on_timer)
+
+
+class StallWatch:
+    """Calls ``stalled`` when ``taken_bytes()`` has not grown for a whole period of ``period_s``."""
+
+    __slots__ = ("_at_bytes", "_loop", "_period_s", "_stalled", "_taken_bytes", "_timer")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        period_s: float,
+        taken_bytes: Callable[[], int],
+        stalled: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._period_s = period_s
+        self._taken_bytes = taken_bytes
+        self._stalled = stalled
+        self._look_again()
+
+    def cancel(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._at_bytes = self._taken_bytes()
+        self._timer = self._loop.call_later(self._period_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        if self._taken_bytes() > self._at_bytes:
+            self._look_again()
+        else:
+            self._stalled()
