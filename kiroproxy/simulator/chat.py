@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from kiroproxy.http.exchange import Exchange
+from kiroproxy.http import Exchange
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.answer import (
     INITIAL,

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from kiroproxy.http.messages import Response
+from kiroproxy.http import Response
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.catalogue import DEFAULT_MODEL_ID, JsonObject, model_entry
 from kiroproxy.simulator.gate import Call, Operation, Outcome

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from kiroproxy.http.messages import RawHeader
+from kiroproxy.http import RawHeader
 from kiroproxy.simulator import fault_bytes, fault_events, refusals
 from kiroproxy.simulator.answer import Event
 from kiroproxy.simulator.params import Params
@@ -199,6 +199,7 @@ class Faults:
     def next(
         self,
         name: str,
+        /,
         *,
         times: int = 1,
         route: str = "chat",
@@ -209,7 +210,7 @@ class Faults:
         self._add(name, times, route, account, params)
 
     def always(
-        self, name: str, *, route: str = "chat", account: str | None = None, **params: object
+        self, name: str, /, *, route: str = "chat", account: str | None = None, **params: object
     ) -> None:
         """Break all requests on ``route`` until ``clear``."""
         self._add(name, None, route, account, params)

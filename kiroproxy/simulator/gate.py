@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kiroproxy.http.exchange import Exchange
-from kiroproxy.http.messages import RawHeader, Request, Response
+from kiroproxy.http import Exchange, RawHeader, Request, Response
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.faults import (
     CLOSE_AT_ONCE,

@@ -25,6 +25,7 @@ from kiroproxy.simulator.wishes import wished_calls
 
 Habit = Callable[[Prompt, View], Answer | None]
 
+MAX_WORDS = 200_000  # of one ordered text
 _QUOTED_LINES = 3
 _QUOTED_CHARS = 300
 _SUMMARY = re.compile(
@@ -65,7 +66,7 @@ def _ordered_text(prompt: Prompt) -> str | None:
 _TEXT_ORDERS: dict[str, Callable[[str, Any], str]] = {
     "say": lambda text, value: text,
     "json": lambda text, value: orjson.dumps(value).decode(),
-    "text": lambda text, value: words(int(text) if text.isdigit() else 20),
+    "text": lambda text, value: words(min(int(text), MAX_WORDS) if text.isdigit() else 20),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from kiroproxy.http.messages import RawHeader
+from kiroproxy.http import RawHeader
 
 NAMESPACE = "com.amazon.aws.codewhisperer"
 

@@ -6,11 +6,16 @@ from collections import deque
 
 from kiroproxy.clock import Clock
 from kiroproxy.errors import Kind, KiroProxyError
-from kiroproxy.http.exchange import Exchange
-from kiroproxy.http.limits import HttpLimits
-from kiroproxy.http.messages import Request, Response
-from kiroproxy.http.router import Handler, Route, Router
-from kiroproxy.http.server import HttpServer
+from kiroproxy.http import (
+    Exchange,
+    Handler,
+    HttpLimits,
+    HttpServer,
+    Request,
+    Response,
+    Route,
+    Router,
+)
 from kiroproxy.simulator import control, refusals, sign_in
 from kiroproxy.simulator.catalogue import JsonObject
 from kiroproxy.simulator.chat import CHAT
@@ -74,6 +79,11 @@ class Simulator:
     async def stop(self) -> None:
         """Close everything at once, open streams included."""
         await self._server.shutdown(0)
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens; empty before ``start``."""
+        return self._world.base_url
 
     @property
     def faults(self) -> Faults:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from kiroproxy.http.messages import Response
+from kiroproxy.http import Response
 from kiroproxy.simulator.catalogue import JsonObject
 from kiroproxy.simulator.desk import Desk, Grant
 from kiroproxy.simulator.faults import NO_ROTATION, Canned, oidc_error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kiroproxy.clock import Clock, SystemClock
-from kiroproxy.http.messages import Request
+from kiroproxy.http import Request
 from kiroproxy.simulator.catalogue import ModelSpec
 from kiroproxy.simulator.checker import Violation
 from kiroproxy.simulator.desk import Desk
