@@ -71,13 +71,16 @@ class Simulator:
         )
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen, and return the base URL for all services at once."""
+        """Listen, and return the base URL for all services at once; the same one when it runs."""
+        if self._world.base_url:
+            return self._world.base_url
         address = (await self._server.start(host, port))[0]
         self._world.base_url = f"http://{address[0]}:{address[1]}"
         return self._world.base_url
 
     async def stop(self) -> None:
         """Close everything at once, open streams included."""
+        self._world.base_url = ""
         await self._server.shutdown(0)
 
     @property

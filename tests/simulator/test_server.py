@@ -616,6 +616,19 @@ async def test_stop_ends_open_streams() -> None:
         assert sim.open_streams == 0
 
 
+async def test_starting_twice_is_starting_once() -> None:
+    async with simulator() as sim:
+        assert await sim.start() == sim.base_url
+
+
+async def test_it_starts_again_after_a_stop() -> None:
+    async with simulator() as sim:
+        await sim.stop()
+        await sim.stop()
+        await sim.start()
+        assert (await chat(sim, body())).status == 200
+
+
 async def test_log_tells_what_came_in() -> None:
     async with simulator() as sim:
         await chat(sim, offering("Hi", tool()))
