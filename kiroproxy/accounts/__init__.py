@@ -1,1 +1,19 @@
 """Who we are upstream: sign-ins, their renewal, their health, and which one serves a request."""
+
+from kiroproxy.accounts.account import AccountSettings
+from kiroproxy.accounts.credentials import LoadResult, load_credentials
+from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.manager import AccountManager, Lease
+from kiroproxy.accounts.selection import AccountView
+from kiroproxy.accounts.state import State
+
+__all__ = [
+    "AccountManager",
+    "AccountSettings",
+    "AccountView",
+    "Credential",
+    "Lease",
+    "LoadResult",
+    "State",
+    "load_credentials",
+]

@@ -1,0 +1,367 @@
+"""One account at work: its token, its health, its profile, its catalogue.
+
+Everything slow happens in tasks of the account's own, one of each kind at a time; whoever needs the
+result waits for that task, and may be cancelled without disturbing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kiroproxy.accounts.catalogue import Catalogue
+from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.renewal import Renewer
+from kiroproxy.accounts.selection import AccountView
+from kiroproxy.accounts.state import (
+    ABLE,
+    Event,
+    Now,
+    State,
+    Status,
+    advance,
+    backoff_s,
+    settle,
+    with_reset,
+)
+from kiroproxy.accounts.tasks import Tasks
+from kiroproxy.clock import Clock
+from kiroproxy.errors import (
+    CredentialError,
+    InternalError,
+    Kind,
+    KiroProxyError,
+    UpstreamError,
+    UpstreamRefusedError,
+)
+from kiroproxy.kiro.identity import CredentialKind, Identity
+from kiroproxy.kiro.models import ModelInfo
+from kiroproxy.kiro.replies import Health, Remedy
+from kiroproxy.secret import Secret
+
+_log = logging.getLogger("kiroproxy.accounts")
+
+# What a refusal says about the account's health → the event of its state machine.
+HEALTH_EVENTS: Final[dict[Health, Event]] = {
+    Health.COOL: Event.THROTTLED,
+    Health.EXHAUST: Event.QUOTA_SPENT,
+    Health.DAILY: Event.DAY_SPENT,
+    Health.REVOKE: Event.TOKEN_REFUSED,
+    Health.SUSPEND: Event.SUSPENSION,
+    Health.BRAKE: Event.BRAKED,
+}
+
+_PROFILE_RETRY_S: Final = 60.0
+_PROFILE_KEEP_S: Final = 3600.0
+_RETRY_FIRST_S: Final = 5.0
+_RETRY_MOST_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """``renew_ahead_s``: a token is renewed this long before it expires, or when a quarter of its
+    life is left, whichever is later. ``min_left_s``: with less left a token counts as expired.
+    The waits bound what a request gives to things it can do without."""
+
+    renew_ahead_s: float = 15 * 60.0
+    min_left_s: float = 10.0
+    profile_wait_s: float = 10.0
+    catalogue_wait_s: float = 2.0
+    source_poll_s: float = 30.0
+    stop_grace_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What accounts share."""
+
+    renewer: Renewer
+    clock: Clock
+    tasks: Tasks
+    settings: AccountSettings
+    rand: Callable[[], float]
+
+
+class Account:
+    """Used on one event loop. ``credential`` and ``status`` are replaced, never changed."""
+
+    def __init__(self, credential: Credential, workshop: Workshop) -> None:
+        self.credential = credential
+        self.status = Status()
+        self.id = credential.id
+        self.label = credential.label
+        self._shop = workshop
+        self._rejected: Secret | None = None
+        self._renewal: asyncio.Task[KiroProxyError | None] | None = None
+        self._renewal_failures = 0
+        self._due_epoch_s = self._due()
+        self._profile: asyncio.Task[None] | None = None
+        self._profile_after_s = 0.0
+        self._source_after_s = 0.0
+        self.catalogue = Catalogue(workshop.clock, workshop.tasks, self._fetch_models)
+        if credential.disabled:
+            self.happen(Event.SWITCHED_OFF, "disabled in the configuration")
+
+    # -- what others see
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a request can be sent without waiting for a renewal."""
+        tokens = self.credential.tokens
+        if tokens.access is None or tokens.access == self._rejected:
+            return False
+        return tokens.expires_at_epoch_s > self._shop.clock.wall() + self._shop.settings.min_left_s
+
+    def view(self) -> AccountView:
+        self.status = settle(self.status, self.now())
+        return AccountView(
+            self.id,
+            self.label,
+            self.credential.kind.value,
+            str(self.credential.place),
+            self.status,
+            self.has_token,
+        )
+
+    def identity(self) -> Identity:
+        """Who calls are made as now. Raises CredentialError when there is no token at all."""
+        credential, access = self.credential, self.credential.tokens.access
+        if access is None:
+            raise CredentialError(f"{self.label}: has no access token")
+        return Identity(
+            kind=credential.kind,
+            token=access,
+            profile_arn=None if credential.builder_id else credential.tokens.profile_arn,
+            sso_region=credential.sso_region,
+            builder_id=bool(credential.builder_id),
+            region_override=credential.region_override,
+            account_id=self.id,
+        )
+
+    def now(self) -> Now:
+        clock = self._shop.clock
+        return Now(clock.monotonic(), clock.wall(), self._shop.rand())
+
+    # -- health
+
+    def happen(
+        self,
+        event: Event,
+        reason: str = "",
+        kind: Kind = Kind.UPSTREAM_UNAUTHENTICATED,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Take an event in, and log a change of state."""
+        before = settle(self.status, self.now())
+        self.status = advance(
+            before, event, self.now(), reason=reason, kind=kind, retry_after_s=retry_after_s
+        )
+        if self.status.state is not before.state:
+            quiet = self.status.state in ABLE and before.state in ABLE
+            _log.log(
+                logging.DEBUG if quiet else logging.INFO,
+                "account %s: %s → %s",
+                self.id,
+                before.state.value,
+                self.status.state.value,
+                extra={"fields": {"account": self.id, "event": event.value, "reason": reason}},
+            )
+
+    def report(self, error: KiroProxyError | None, used: Secret, *, was_renewed: bool) -> None:
+        """How a request with the token ``used`` ended. Only the service's word about the account counts.
+
+        A refused token counts only if it had been renewed for this request and is still ours.
+        """
+        if error is None:
+            self.happen(Event.SUCCEEDED)
+            return
+        if error.kind is Kind.MODEL_NOT_FOUND:
+            self.catalogue.forget_age()
+        remedy = error.remedy if isinstance(error, UpstreamRefusedError) else None
+        if not isinstance(remedy, Remedy) or remedy.health is Health.NONE:
+            return
+        if remedy.health is Health.REVOKE:
+            if not was_renewed or used != self.credential.tokens.access:
+                return
+        event = HEALTH_EVENTS[remedy.health]
+        self.happen(event, error.message, error.kind, error.retry_after_s)
+        if event is Event.QUOTA_SPENT:
+            self._shop.tasks.spawn(self._learn_reset(), f"usage of {self.id}")
+
+    async def _learn_reset(self) -> None:
+        """The quota's true reset time, in place of the first of the month."""
+        try:
+            limits = await self._shop.renewer.service.usage_limits(self.identity())
+        except KiroProxyError as error:
+            _log.info("account %s: usage is not known (%s)", self.id, error.message)
+            return
+        reset = limits.next_reset_epoch_s
+        if reset is not None and reset > self._shop.clock.wall():
+            self.status = with_reset(self.status, reset)
+
+    # -- token
+
+    async def ensure_token(self, rejected: Secret | None = None) -> None:
+        """Return when there is a usable token other than ``rejected``; waits for no other account.
+
+        Raises CredentialError (sign in again) or UpstreamError (later).
+        """
+        if rejected is not None and rejected == self.credential.tokens.access:
+            self._reject(rejected)
+        for _ in range(2):  # a renewal that had begun before the token was rejected may not help
+            if self.has_token:
+                return
+            error = await asyncio.shield(self._start_renewal())
+            if error is not None:
+                raise error
+            if self.credential.tokens.access not in (None, self._rejected):
+                return  # however short its life: there is no better one
+        raise CredentialError(
+            f"{self.label}: the renewed sign-in is refused; sign in to Kiro again."
+        )
+
+    def _reject(self, token: Secret) -> None:
+        if self.credential.kind is CredentialKind.API_KEY:
+            reason = "The service refused the API key; check it, or make a new one."
+            self.happen(Event.TOKEN_REFUSED, reason)
+            raise CredentialError(f"{self.label}: {reason}")
+        self._rejected = token
+
+    def _start_renewal(self) -> asyncio.Task[KiroProxyError | None]:
+        if self._renewal is None or self._renewal.done():
+            name = f"renewal of {self.id}"
+            self._renewal = self._shop.tasks.spawn(self._renew(), name, finish=True)
+        return self._renewal
+
+    async def _renew(self) -> KiroProxyError | None:
+        """The renewal task: returns its error, as several may be waiting for it, or nobody."""
+        if not self.has_token:
+            self.happen(Event.RENEWAL_NEEDED)
+        try:
+            self._take(await self._shop.renewer.renew(self.credential, self._rejected))
+        except CredentialError as error:
+            self._not_renewed(Event.RENEWAL_DENIED, error)
+            return error
+        except UpstreamError as error:
+            self._not_renewed(Event.RENEWAL_FAILED, error)
+            return error
+        except Exception:
+            _log.exception("account %s: the renewal broke off", self.id)
+            failure = InternalError(
+                "The sign-in could not be renewed because of an internal error."
+            )
+            self._not_renewed(Event.RENEWAL_FAILED, failure)
+            return failure
+        self._renewal_failures = 0
+        self.happen(Event.RENEWED)
+        return None
+
+    def _take(self, credential: Credential) -> None:
+        self.credential = credential
+        self._rejected = None if credential.tokens.access != self._rejected else self._rejected
+        self._due_epoch_s = self._due()
+
+    def _not_renewed(self, event: Event, error: KiroProxyError) -> None:
+        """While the present token works, a failed renewal changes nothing but the next try's time."""
+        self._renewal_failures += 1
+        wall_s = self._shop.clock.wall()
+        pause_s = backoff_s(
+            self._renewal_failures, _RETRY_FIRST_S, _RETRY_MOST_S, self._shop.rand()
+        )
+        self._due_epoch_s = wall_s + pause_s
+        _log.warning("account %s: not renewed: %s", self.id, error.message)
+        if not self.has_token:
+            self.happen(event, error.message, error.kind, error.retry_after_s)
+        elif event is Event.RENEWAL_DENIED:
+            left_s = self.credential.tokens.expires_at_epoch_s - wall_s
+            self._due_epoch_s = wall_s + left_s - self._shop.settings.min_left_s
+
+    def _due(self) -> float:
+        """When to renew in the background, wall time."""
+        wall_s = self._shop.clock.wall()
+        left_s = self.credential.tokens.expires_at_epoch_s - wall_s
+        return wall_s + left_s - min(self._shop.settings.renew_ahead_s, max(0.0, left_s / 4))
+
+    # -- in the background
+
+    def tend(self) -> float:
+        """Start what is due; seconds until the next look is worth it."""
+        self.status = settle(self.status, self.now())
+        wait_s = self._shop.settings.source_poll_s
+        state = self.status.state
+        if state is State.REVOKED:
+            self._watch_source()
+        elif state in ABLE or state is State.COOLING:
+            due_s = self._due_epoch_s - self._shop.clock.wall()
+            if due_s > 0:
+                return min(wait_s, due_s)
+            if self.credential.kind is not CredentialKind.API_KEY:
+                self._start_renewal()
+        return wait_s
+
+    def _watch_source(self) -> None:
+        """A revoked sign-in comes back when somebody signs in again where it came from."""
+        now_s = self._shop.clock.monotonic()
+        if now_s >= self._source_after_s:
+            self._source_after_s = now_s + self._shop.settings.source_poll_s
+            self._shop.tasks.spawn(self._reread_source(), f"source of {self.id}")
+
+    async def _reread_source(self) -> None:
+        try:
+            found = await self._shop.renewer.store.reread(self.credential)
+        except CredentialError:
+            return  # still gone
+        if found.tokens.refresh != self.credential.tokens.refresh:
+            self._take(found)
+            self.happen(Event.SIGNED_IN)
+
+    # -- profile
+
+    async def ensure_profile(self) -> None:
+        """An organisation's sign-in needs its profile's ARN; look it up once, for a bounded time."""
+        if not self._lacks_profile():
+            return
+        if self._profile is None or self._profile.done():
+            if self._shop.clock.monotonic() < self._profile_after_s:
+                return
+            name = f"profile of {self.id}"
+            self._profile = self._shop.tasks.spawn(self._find_profile(), name)
+        await asyncio.wait({self._profile}, timeout=self._shop.settings.profile_wait_s)
+
+    def _lacks_profile(self) -> bool:
+        credential = self.credential
+        if credential.kind not in (CredentialKind.IDC, CredentialKind.EXTERNAL_IDP):
+            return False
+        return credential.tokens.profile_arn is None and credential.builder_id is not True
+
+    async def _find_profile(self) -> None:
+        pause_s = _PROFILE_RETRY_S
+        try:
+            profiles = await self._shop.renewer.service.list_profiles(self.identity())
+        except KiroProxyError as error:
+            if "builder id" in error.message.lower():
+                self.credential = replace(self.credential, builder_id=True)
+            else:
+                _log.warning("account %s: its profile is not known: %s", self.id, error.message)
+        else:
+            pause_s = _PROFILE_KEEP_S
+            if profiles:
+                tokens = replace(self.credential.tokens, profile_arn=profiles[0].arn)
+                self.credential = self.credential.with_tokens(tokens)
+            if len(profiles) > 1:
+                _log.warning(
+                    "account %s: has %d profiles and uses the first; set profileArn to choose",
+                    self.id,
+                    len(profiles),
+                )
+        self._profile_after_s = self._shop.clock.monotonic() + pause_s
+
+    # -- catalogue
+
+    async def _fetch_models(self) -> Sequence[ModelInfo]:
+        await self.ensure_token()
+        await self.ensure_profile()
+        return await self._shop.renewer.service.list_models(self.identity())

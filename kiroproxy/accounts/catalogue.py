@@ -1,0 +1,60 @@
+"""One account's model catalogue: fetched in the background, kept for an hour, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from kiroproxy.accounts.tasks import Tasks
+from kiroproxy.clock import Clock
+from kiroproxy.errors import KiroProxyError
+from kiroproxy.kiro.models import FALLBACK, ModelInfo
+
+_log = logging.getLogger("kiroproxy.accounts")
+
+KEEP_S: Final = 3600.0
+RETRY_S: Final = 60.0
+
+
+class Catalogue:
+    """``models`` is the newest list that came, the built-in table before that."""
+
+    def __init__(
+        self, clock: Clock, tasks: Tasks, fetch: Callable[[], Awaitable[Sequence[ModelInfo]]]
+    ) -> None:
+        self.models: Sequence[ModelInfo] = FALLBACK
+        self._clock = clock
+        self._tasks = tasks
+        self._fetch = fetch
+        self._task: asyncio.Task[None] | None = None
+        self._fresh_until_s = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        return self.models is not FALLBACK
+
+    def forget_age(self) -> None:
+        """The account refused a model of the list: fetch it again at the next chance."""
+        self._fresh_until_s = min(self._fresh_until_s, self._clock.monotonic())
+
+    async def update(self, wait_s: float) -> None:
+        """Start a fetch if the list is old. Only a first fetch is waited for, at most ``wait_s``."""
+        if self._task is None and self._clock.monotonic() >= self._fresh_until_s:
+            self._task = self._tasks.spawn(self._load(), "model catalogue")
+        if self._task is not None and not self.is_known:
+            await asyncio.wait({self._task}, timeout=wait_s)
+
+    async def _load(self) -> None:
+        keep_s = RETRY_S
+        try:
+            models = await self._fetch()
+        except KiroProxyError as error:
+            _log.warning("the model catalogue could not be read: %s", error.message)
+        else:
+            if models:
+                self.models, keep_s = list(models), KEEP_S
+        finally:
+            self._fresh_until_s = self._clock.monotonic() + keep_s
+            self._task = None
