@@ -1,7 +1,8 @@
 """Typed access to request JSON: each helper gives the value or raises a RequestError that names the field.
 
 A path is a tuple of keys and indices (``("messages", 3, "content")``); it becomes text only when
-something is wrong, so that good requests pay nothing for it.
+something is wrong, so that good requests pay nothing for it. For the same reason helpers take the last
+steps of a path apart: ``text(block.get("id"), path, "id")``.
 """
 
 from __future__ import annotations
@@ -62,60 +63,60 @@ def _whole_escape(match: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if match["lone"] else match[0]
 
 
-def text(value: object, path: Path) -> str:
+def text(value: object, path: Path, *more: str | int) -> str:
     """A string, possibly empty."""
     if not isinstance(value, str):
-        fail(path, "must be a string")
+        fail((*path, *more), "must be a string")
     return value
 
 
-def filled_text(value: object, path: Path) -> str:
+def filled_text(value: object, path: Path, *more: str | int) -> str:
     """A string that is not empty."""
     if not isinstance(value, str) or not value:
-        fail(path, "must be a string and not empty")
+        fail((*path, *more), "must be a string and not empty")
     return value
 
 
-def optional_text(value: object, path: Path) -> str:
+def optional_text(value: object, path: Path, *more: str | int) -> str:
     """A string; null counts as empty."""
-    return "" if value is None else text(value, path)
+    return "" if value is None else text(value, path, *more)
 
 
-def flag(value: object, path: Path) -> bool:
+def flag(value: object, path: Path, *more: str | int) -> bool:
     """true or false; null counts as false."""
     if value is not None and not isinstance(value, bool):
-        fail(path, "must be true or false")
+        fail((*path, *more), "must be true or false")
     return value is True
 
 
-def positive(value: object, path: Path) -> int:
+def positive(value: object, path: Path, *more: str | int) -> int:
     """A whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        fail(path, "must be a whole number of at least 1")
+        fail((*path, *more), "must be a whole number of at least 1")
     return value
 
 
-def array(value: object, path: Path) -> list[Any]:
+def array(value: object, path: Path, *more: str | int) -> list[Any]:
     """A list; null counts as empty."""
     if value is None:
         return []
     if not isinstance(value, list):
-        fail(path, "must be a list")
+        fail((*path, *more), "must be a list")
     return value
 
 
-def mapping(value: object, path: Path) -> Object:
+def mapping(value: object, path: Path, *more: str | int) -> Object:
     """A JSON object."""
     if not isinstance(value, dict):
-        fail(path, "must be an object")
+        fail((*path, *more), "must be an object")
     return value
 
 
-def free_form(value: object, path: Path) -> Object:
+def free_form(value: object, path: Path, *more: str | int) -> Object:
     """A JSON object of the client's own making, nested no deeper than we can write again."""
-    found = mapping(value, path)
+    found = mapping(value, path, *more)
     if not _shallow(found, MAX_DEPTH):
-        fail(path, f"must not be nested deeper than {MAX_DEPTH} levels")
+        fail((*path, *more), f"must not be nested deeper than {MAX_DEPTH} levels")
     return found
 
 

@@ -81,6 +81,7 @@ class AssistantStep:
 
 
 Step = UserStep | AssistantStep
+_USER_KINDS: Final = (ToolResult, Image, Document)
 
 
 def repair(messages: list[Message]) -> list[Step]:
@@ -140,7 +141,7 @@ class _Sorter:
         step = self._user()
         step.asks = True
         for block in message.blocks:
-            if type(block) is Text:
+            if isinstance(block, Text):
                 step.texts.append(block.text)
             else:
                 self._user_block(step, block)
@@ -160,17 +161,20 @@ class _Sorter:
             step.texts.append(_quoted_use(block))
 
     def _from_assistant(self, message: Message) -> None:
-        self._assistant()
+        step = self._assistant()
         for block in message.blocks:
-            if type(block) is Text:
-                self._assistant().texts.append(block.text)
-            elif isinstance(block, ToolUse):
-                self._assistant().uses.append(block)
-            elif isinstance(block, Reasoning | RedactedReasoning):
-                self._assistant().reasoning.append(block)
-            else:
+            if isinstance(block, _USER_KINDS):
                 # Results and files that a server put into its own answer are input to the model.
                 self._user_block(self._user(), block)
+                continue
+            if self._steps[-1] is not step:
+                step = self._assistant()
+            if isinstance(block, Text):
+                step.texts.append(block.text)
+            elif isinstance(block, ToolUse):
+                step.uses.append(block)
+            else:
+                step.reasoning.append(block)
 
 
 def _marked(text: str) -> str:
@@ -199,6 +203,8 @@ def _pair(steps: list[Step]) -> None:
 
 def _answer(step: UserStep, calls: list[Call]) -> None:
     """Match results to calls by the client's id, repeats of an id in order of appearance."""
+    if not calls and not step.results:
+        return
     waiting: dict[str, list[Call]] = {}
     for call in calls:
         waiting.setdefault(call.client_id, []).append(call)

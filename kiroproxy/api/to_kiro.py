@@ -63,6 +63,7 @@ _TAGGED_MODELS: Final = ("claude", "auto")
 
 _UNFIT_FILE_NAME: Final = re.compile(r"[^a-zA-Z0-9()\[\] -]+| {2,}")
 _FILE_NAME_CHARS: Final = 100
+_CONTAINERS: Final = (dict, list)
 
 
 class KiroRequest:
@@ -123,8 +124,7 @@ class _Builder:
         self._declared = Declared()
         self._fields = self._native_fields()
         self._tags = self._thinking_tags() if self._fields is None else ""
-        if turn.web_search is not None and turn.tools:
-            self._ignore("web_search")
+        self._name_ignored()
 
     def build(self) -> KiroRequest:
         steps = repair(self._turn.messages)
@@ -150,6 +150,15 @@ class _Builder:
         if name not in self._turn.ignored:
             self._turn.ignored.append(name)
             self._turn.ignored.sort()
+
+    def _name_ignored(self) -> None:
+        turn = self._turn
+        if turn.web_search is not None and turn.tools:
+            self._ignore("web_search")
+        # Tags take a budget or an effort; without thinking there is no place for an effort at all.
+        spoken = self._fields is not None or turn.thinking.kind is ThinkingKind.ADAPTIVE
+        if turn.thinking.effort and not spoken:
+            self._ignore("output_config.effort")
 
     # --- thinking ---
 
@@ -209,7 +218,7 @@ class _Builder:
             _content(step.texts),
             self._model.id,
             images=[wire.image(image.format, image.data) for image in step.images],
-            documents=_documents(step.documents),
+            documents=_documents(step.documents) if step.documents else None,
             results=[wire.tool_result(a.id, a.text, is_error=a.is_error) for a in step.answers],
             tools=tools,
         )
@@ -312,9 +321,9 @@ def _has_empty_name(value: object) -> bool:
     if isinstance(value, dict):
         if "" in value:
             return True
-        return any(_has_empty_name(v) for v in value.values() if isinstance(v, dict | list))
+        return any(_has_empty_name(v) for v in value.values() if isinstance(v, _CONTAINERS))
     if isinstance(value, list):
-        return any(_has_empty_name(v) for v in value if isinstance(v, dict | list))
+        return any(_has_empty_name(v) for v in value if isinstance(v, _CONTAINERS))
     return False
 
 

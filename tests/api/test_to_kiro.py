@@ -537,6 +537,17 @@ def test_thinking_on_a_model_that_has_none_is_named_as_ignored() -> None:
     assert not request.plan.split_thinking
 
 
+def test_effort_without_a_place_for_it_is_named_as_ignored() -> None:
+    off = turn_of(user("a"), thinking=Thinking(effort="low"))
+    budget = turn_of(user("a"), thinking=Thinking(ThinkingKind.BUDGET, 5000, "low"))
+    for turn in (off, budget):
+        build(turn, PLAIN)
+        assert turn.ignored == ["output_config.effort"]
+    spoken = turn_of(user("a"), thinking=Thinking(ThinkingKind.BUDGET, 5000, "low"))
+    build(spoken, NATIVE)
+    assert spoken.ignored == []
+
+
 def test_thinking_native_sends_fields_instead_of_tags() -> None:
     turn = turn_of(user("a"), thinking=Thinking(ThinkingKind.ADAPTIVE, effort="high"), max_tokens=5)
     request = build(turn, NATIVE)

@@ -37,6 +37,7 @@ from kiroproxy.api.turn import (
 Ignored = set[str]
 _MAX_PATH: Final = 16  # a document of blocks inside a tool result has 9 steps
 ResultBlock = Text | Image | Document
+_RESULT_KINDS: Final = (Text, Image, Document)  # a tuple: a union would be built on each use
 
 _UNSUPPORTED: Final = "is not supported here; send the content as base64"
 
@@ -66,32 +67,35 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
 
 
 def _parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
-    block = mapping(value, path)
-    kind = filled_text(block.get("type"), (*path, "type"))
-    if "cache_control" in block:
+    if not isinstance(value, dict):
+        fail(path, "must be an object")
+    kind = value.get("type")
+    if not isinstance(kind, str) or not kind:
+        fail((*path, "type"), "must be a string and not empty")
+    if "cache_control" in value:
         ignored.add("cache_control")
     parse = _PARSERS.get(kind)
     if parse is not None:
-        return parse(block, path, ignored)
+        return parse(value, path, ignored)
     if kind.endswith(("_tool_use", "_tool_result")):
-        return [_server_block(kind, block)]
+        return [_server_block(kind, value)]
     ignored.add(f"content.{kind}")
     return []
 
 
 def _text(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
-    return [Text(text(block.get("text"), (*path, "text")))]
+    return [Text(text(block.get("text"), path, "text"))]
 
 
 def _image(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     at = (*path, "source")
     source = mapping(block.get("source"), at)
-    kind = filled_text(source.get("type"), (*at, "type"))
+    kind = filled_text(source.get("type"), at, "type")
     if kind == "base64":
-        media_type = text(source.get("media_type"), (*at, "media_type"))
-        return [checked_image(media_type, text(source.get("data"), (*at, "data")), at)]
+        media_type = text(source.get("media_type"), at, "media_type")
+        return [checked_image(media_type, text(source.get("data"), at, "data"), at)]
     if kind == "url":
-        found = data_url(text(source.get("url"), (*at, "url")))
+        found = data_url(text(source.get("url"), at, "url"))
         if found is not None:
             return [checked_image(*found, at)]
     if kind in ("url", "file"):
@@ -102,11 +106,11 @@ def _image(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
 def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     at = (*path, "source")
     source = mapping(block.get("source"), at)
-    title = optional_text(block.get("title"), (*path, "title"))
-    context = optional_text(block.get("context"), (*path, "context"))
+    title = optional_text(block.get("title"), path, "title")
+    context = optional_text(block.get("context"), path, "context")
     if block.get("citations"):
         ignored.add("citations")
-    kind = filled_text(source.get("type"), (*at, "type"))
+    kind = filled_text(source.get("type"), at, "type")
     parse = _DOCUMENT_SOURCES.get(kind)
     if parse is None:
         if kind in ("url", "file"):
@@ -119,8 +123,8 @@ def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
 
 
 def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
-    media_type = text(source.get("media_type"), (*at, "media_type"))
-    data = text(source.get("data"), (*at, "data"))
+    media_type = text(source.get("media_type"), at, "media_type")
+    data = text(source.get("data"), at, "data")
     if media_type == "application/pdf":
         return [checked_pdf(title, data, (*at, "data"))]
     if media_type in TEXT_TYPES:
@@ -129,7 +133,7 @@ def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) ->
 
 
 def _document_text(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
-    return [_titled(title, text(source.get("data"), (*at, "data")))]
+    return [_titled(title, text(source.get("data"), at, "data"))]
 
 
 def _document_content(source: Object, title: str, at: Path, ignored: Ignored) -> list[Block]:
@@ -150,31 +154,31 @@ def _titled(title: str, content: str) -> Text:
 
 
 def _search_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
-    title = optional_text(block.get("title"), (*path, "title"))
-    source = optional_text(block.get("source"), (*path, "source"))
+    title = optional_text(block.get("title"), path, "title")
+    source = optional_text(block.get("source"), path, "source")
     content = parse_content(block.get("content"), (*path, "content"), ignored)
     head = "\n".join(filter(None, (f"[search result] {title}".strip(), source)))
     return [Text(head), *content]
 
 
 def _thinking(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
-    signature = optional_text(block.get("signature"), (*path, "signature"))
-    return [Reasoning(text(block.get("thinking"), (*path, "thinking")), signature)]
+    signature = optional_text(block.get("signature"), path, "signature")
+    return [Reasoning(text(block.get("thinking"), path, "thinking"), signature)]
 
 
 def _redacted(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
-    return [RedactedReasoning(text(block.get("data"), (*path, "data")))]
+    return [RedactedReasoning(text(block.get("data"), path, "data"))]
 
 
 def _tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
-    use_id = filled_text(block.get("id"), (*path, "id"))
-    name = filled_text(block.get("name"), (*path, "name"))
-    return [ToolUse(use_id, name, free_form(block.get("input", {}), (*path, "input")))]
+    use_id = filled_text(block.get("id"), path, "id")
+    name = filled_text(block.get("name"), path, "name")
+    return [ToolUse(use_id, name, free_form(block.get("input", {}), path, "input"))]
 
 
 def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
-    use_id = filled_text(block.get("tool_use_id"), (*path, "tool_use_id"))
-    is_error = flag(block.get("is_error"), (*path, "is_error"))
+    use_id = filled_text(block.get("tool_use_id"), path, "tool_use_id")
+    is_error = flag(block.get("is_error"), path, "is_error")
     content = block.get("content")
     at = (*path, "content")
     parsed = [] if content is None else parse_content(content, at, ignored)
@@ -182,13 +186,13 @@ def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
 
 
 def _result_block(block: Block, path: Path) -> ResultBlock:
-    if isinstance(block, Text | Image | Document):
+    if isinstance(block, _RESULT_KINDS):
         return block
     fail(path, "a tool result holds text, images, documents, search results and tool references")
 
 
 def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
-    name = filled_text(block.get("tool_name"), (*path, "tool_name"))
+    name = filled_text(block.get("tool_name"), path, "tool_name")
     return [Text(f"Tool {name} is available now.")]
 
 

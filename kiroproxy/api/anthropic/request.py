@@ -32,6 +32,7 @@ from kiroproxy.api.checks import (
 )
 from kiroproxy.api.turn import Message, Thinking, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
+from kiroproxy.kiro.models import wants_thinking
 
 GetHeader = Callable[[str], str | None]
 
@@ -66,6 +67,8 @@ def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
         turn.max_tokens = positive(request["max_tokens"], ("max_tokens",))
     turn.stop_sequences = _stop_sequences(request.get("stop_sequences"))
     turn.thinking = _thinking(request.get("thinking"), ignored)
+    if request.get("thinking") is None and wants_thinking(turn.model):
+        turn.thinking.kind = ThinkingKind.ADAPTIVE
     _output_config(request, turn, ignored)
     turn.session = _session(request.get("metadata"), headers)
     ignored.update(key for key, value in request.items() if key not in _USED and _is_set(value))
@@ -134,7 +137,7 @@ def _system(value: object, ignored: Ignored) -> list[str]:
             fail((*path, "type"), "must be text")
         if "cache_control" in block:
             ignored.add("cache_control")
-        texts.append(text(block.get("text"), (*path, "text")))
+        texts.append(text(block.get("text"), path, "text"))
     if texts and texts[0].startswith(_BILLING):
         del texts[0]
     return texts
@@ -142,7 +145,7 @@ def _system(value: object, ignored: Ignored) -> list[str]:
 
 def _stop_sequences(value: object) -> tuple[str, ...]:
     path = ("stop_sequences",)
-    sequences = (text(item, (*path, index)) for index, item in enumerate(array(value, path)))
+    sequences = (text(item, path, index) for index, item in enumerate(array(value, path)))
     return tuple(sequence for sequence in sequences if sequence)
 
 
@@ -203,7 +206,7 @@ def _output_schema(value: object, path: Path) -> dict[str, Any] | None:
     form = mapping(value, path)
     if form.get("type") != "json_schema":
         fail((*path, "type"), "must be json_schema")
-    return free_form(form.get("schema"), (*path, "schema"))
+    return free_form(form.get("schema"), path, "schema")
 
 
 def _session(metadata: object, headers: GetHeader) -> str:

@@ -50,7 +50,7 @@ def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
 
 
 def _parse_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
-    kind = optional_text(tool.get("type"), (*path, "type"))
+    kind = optional_text(tool.get("type"), path, "type")
     if "cache_control" in tool:
         ignored.add("cache_control")
     ignored.update(f"tools.{key}" for key in _WITHOUT_EFFECT if tool.get(key))
@@ -58,7 +58,7 @@ def _parse_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) ->
     if kind in ("", "custom", "function") or (family is None and "input_schema" in tool):
         _add_function(tool, path, offered)
     elif family is not None:
-        name = filled_text(tool.get("name", family.name), (*path, "name"))
+        name = filled_text(tool.get("name", family.name), path, "name")
         _add(Tool(name, family.description, family.schema(kind)), path, offered)
     elif kind.startswith("web_search_"):
         _add_web_search(tool, path, offered, ignored)
@@ -69,11 +69,11 @@ def _parse_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) ->
 
 
 def _add_function(tool: Object, path: Path, offered: Offered) -> None:
-    name = filled_text(tool.get("name"), (*path, "name"))
-    if flag(tool.get("defer_loading"), (*path, "defer_loading")) and name == _PLACEHOLDER_TOOL:
+    name = filled_text(tool.get("name"), path, "name")
+    if flag(tool.get("defer_loading"), path, "defer_loading") and name == _PLACEHOLDER_TOOL:
         return
-    description = optional_text(tool.get("description"), (*path, "description"))
-    schema = free_form(tool.get("input_schema", {}), (*path, "input_schema"))
+    description = optional_text(tool.get("description"), path, "description")
+    schema = free_form(tool.get("input_schema", {}), path, "input_schema")
     _add(Tool(name, description, schema), path, offered)
 
 
@@ -85,10 +85,10 @@ def _add(tool: Tool, path: Path, offered: Offered) -> None:
 
 
 def _add_web_search(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
-    name = filled_text(tool.get("name", "web_search"), (*path, "name"))
+    name = filled_text(tool.get("name", "web_search"), path, "name")
     search = WebSearch(name)
     if tool.get("max_uses") is not None:
-        search.max_uses = positive(tool["max_uses"], (*path, "max_uses"))
+        search.max_uses = positive(tool["max_uses"], path, "max_uses")
     ignored.update(f"tools.{key}" for key in _SEARCH_WITHOUT_EFFECT if tool.get(key))
     offered.names.add(name)
     offered.web_search = search
@@ -103,7 +103,7 @@ def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Igno
     if choice.get("disable_parallel_tool_use"):
         ignored.add("tool_choice.disable_parallel_tool_use")
     if kind == "tool":
-        name = filled_text(choice.get("name"), (*path, "name"))
+        name = filled_text(choice.get("name"), path, "name")
         if name not in offered.names:
             fail((*path, "name"), "no tool of this name is offered")
         return ToolChoice(ToolChoiceKind.NAMED, name)

@@ -505,6 +505,12 @@ def test_parse_thinking(thinking: Any, expected: Thinking) -> None:
     assert parse(thinking=thinking).thinking == expected
 
 
+def test_parse_thinking_suffix_of_the_model_switches_it_on() -> None:
+    assert parse(model="claude-sonnet-4-5-thinking").thinking == Thinking(ThinkingKind.ADAPTIVE)
+    off = parse(model="claude-sonnet-4-5-thinking", thinking={"type": "disabled"})
+    assert off.thinking == Thinking()
+
+
 def test_parse_unknown_thinking_and_effort_are_named() -> None:
     turn = parse(thinking={"type": "dreaming"}, output_config={"effort": "heroic"})
     assert turn.thinking == Thinking()

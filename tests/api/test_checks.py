@@ -1,0 +1,70 @@
+"""Typed access: the value, or an error with path and rule."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kiroproxy.api import checks
+from kiroproxy.errors import RequestError
+
+PATH = ("messages", 3)
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "result"),
+    [
+        (checks.text, "", ""),
+        (checks.filled_text, "a", "a"),
+        (checks.optional_text, None, ""),
+        (checks.optional_text, "a", "a"),
+        (checks.flag, None, False),
+        (checks.flag, True, True),
+        (checks.positive, 1, 1),
+        (checks.array, None, []),
+        (checks.array, [1], [1]),
+        (checks.mapping, {}, {}),
+        (checks.free_form, {"a": [{"b": 1}]}, {"a": [{"b": 1}]}),
+    ],
+)
+def test_check_gives_the_value(check: Callable[..., Any], value: Any, result: Any) -> None:
+    assert check(value, PATH) == result
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        (checks.text, None),
+        (checks.filled_text, ""),
+        (checks.optional_text, 5),
+        (checks.flag, 1),
+        (checks.positive, 0),
+        (checks.positive, True),
+        (checks.positive, 1.0),
+        (checks.array, {}),
+        (checks.mapping, []),
+        (checks.free_form, []),
+    ],
+)
+def test_check_names_field_and_rule(check: Callable[..., Any], value: Any) -> None:
+    with pytest.raises(RequestError, match=r"^messages\.3\.x: must ") as caught:
+        check(value, PATH, "x")
+    assert caught.value.param == "messages.3.x"
+
+
+def test_free_form_counts_lists_and_objects() -> None:
+    value: Any = 1
+    for _ in range(49):
+        value = {"a": [value]}
+    assert checks.free_form({"a": value}, PATH)
+    with pytest.raises(RequestError, match="deeper than 100"):
+        checks.free_form({"a": [value, {"a": [value]}]}, PATH)
+
+
+def test_load_object_keeps_whole_surrogate_pairs() -> None:
+    assert checks.load_object(rb'{"a":"\ud83d\ude00 \ud83d"}') == {"a": "\U0001f600 �"}
+
+
+def test_load_object_repairs_nothing_else() -> None:
+    with pytest.raises(RequestError, match="not valid JSON"):
+        checks.load_object(rb'{"a":"\ud83d"')
