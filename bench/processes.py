@@ -1,0 +1,85 @@
+"""Processes of the load test: started, watched through /proc, stopped. Linux only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+START_TIMEOUT_S = 30.0
+
+
+class Process:
+    """One Python child, on one processor of its own where there are two."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        port: int,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cpu: int | None = None,
+    ) -> None:
+        self.port = port
+        self.log = log
+        self.started_s = time.monotonic()
+        with log.open("wb") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, *arguments],
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        if cpu is not None:
+            os.sched_setaffinity(self._child.pid, {cpu})
+
+    def wait_until_open(self) -> None:
+        """Until the port takes connections. RuntimeError with the child's words if it never does."""
+        while time.monotonic() < self.started_s + START_TIMEOUT_S:
+            if self._child.poll() is not None:
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.002)
+        words = self.log.read_text(errors="replace")[-2_000:]
+        raise RuntimeError(f"port {self.port} never opened; the process said: {words}")
+
+    def cpu_s(self) -> float:
+        """Processor time of all its threads, in ns resolution (schedstat, not the 10 ms of stat)."""
+        tasks = Path(f"/proc/{self._child.pid}/task")
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+
+    def memory_mb(self, line: str = "VmRSS") -> float:
+        """``VmRSS`` now, ``VmHWM`` the most so far."""
+        for text in Path(f"/proc/{self._child.pid}/status").read_text().splitlines():
+            if text.startswith(f"{line}:"):
+                return int(text.split()[1]) / 1024
+        raise RuntimeError(f"/proc knows no {line}")
+
+    def open_sockets(self) -> int:
+        links = Path(f"/proc/{self._child.pid}/fd").iterdir()
+        return sum(1 for link in links if os.readlink(link).startswith("socket:"))
+
+    def stop(self) -> None:
+        if self._child.poll() is not None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

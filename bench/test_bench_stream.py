@@ -1,0 +1,97 @@
+"""Upstream frames to SSE bytes: every step between two sockets but the sockets."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.workloads import ending_stream, reads, small_stream, small_texts, text_frame
+from kiroproxy.api.answer import Answer
+from kiroproxy.api.anthropic.stream import MessagesEncoder
+from kiroproxy.api.plan import AnswerPlan
+from kiroproxy.eventstream import FrameDecoder, encode_event
+from kiroproxy.kiro.events import EventParser
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time, group="stream: frames to SSE")
+
+PLAIN = AnswerPlan(input_tokens=100, context_window=200_000, max_tokens=1_000_000)
+BUSY = AnswerPlan(
+    input_tokens=100,
+    context_window=200_000,
+    max_tokens=1_000_000,
+    split_thinking=True,
+    stop_sequences=("</stop>", "\n\nHuman:"),
+)
+TEXTS = small_texts()
+SMALL = reads(small_stream() + ending_stream())
+NAMED = reads(
+    b"".join(
+        encode_event("assistantResponseEvent", orjson.dumps({"content": text, "modelId": "auto"}))
+        for text in TEXTS
+    )
+    + ending_stream()
+)
+ALONE = [text_frame(text) for text in TEXTS] + [ending_stream()]
+TOOL = reads(
+    b"".join(
+        encode_event(
+            "toolUseEvent",
+            orjson.dumps({"toolUseId": "tooluse_1", "name": "Write", "input": fragment}),
+        )
+        for fragment in ['{"text":"', *TEXTS, '"}']
+    )
+    + encode_event("toolUseEvent", b'{"toolUseId":"tooluse_1","name":"Write","stop":true}')
+    + ending_stream()
+)
+
+_DELTA = re.compile(rb'^data: ({"type":"content_block_delta".*})$', re.MULTILINE)
+
+
+def relay(pieces: list[bytes], plan: AnswerPlan) -> list[bytes]:
+    """What relay.Pump and the delivery do per read, without the sockets."""
+    decoder, parser = FrameDecoder(), EventParser()
+    answer, encoder = Answer(plan), MessagesEncoder("msg_bench", "claude-sonnet-4-5")
+    written = [encoder.start(answer.initial_usage())]
+    for piece in pieces:
+        frames = decoder.feed(piece)
+        if frames:
+            batch = answer.feed(parser.parse(frames))
+            if batch:
+                written.append(encoder.events(batch))
+    decoder.finish()
+    batch, ending = answer.finish()
+    written += [encoder.events(batch), encoder.finish(ending)]
+    return written
+
+
+def check(written: list[bytes], field: str, expected: list[str]) -> None:
+    data = b"".join(written)
+    deltas = [orjson.loads(one)["delta"] for one in _DELTA.findall(data)]
+    assert [delta[field] for delta in deltas] == expected
+    assert data.endswith(b'data: {"type":"message_stop"}\n\n')
+
+
+def test_stream_small_events(benchmark: Any) -> None:
+    check(benchmark(relay, SMALL, PLAIN), "text", TEXTS)
+
+
+def test_stream_small_events_naming_their_model(benchmark: Any) -> None:
+    check(benchmark(relay, NAMED, PLAIN), "text", TEXTS)
+
+
+def test_stream_one_event_a_read(benchmark: Any) -> None:
+    check(benchmark(relay, ALONE, PLAIN), "text", TEXTS)
+
+
+def test_stream_tool_input(benchmark: Any) -> None:
+    check(benchmark(relay, TOOL, PLAIN), "partial_json", ['{"text":"', *TEXTS, '"}'])
+
+
+def test_stream_with_thinking_tags_and_stop_sequences(benchmark: Any) -> None:
+    written = benchmark(relay, SMALL, BUSY)
+    deltas = [orjson.loads(one)["delta"] for one in _DELTA.findall(b"".join(written))]
+    assert "".join(delta["text"] for delta in deltas) == "".join(TEXTS)
