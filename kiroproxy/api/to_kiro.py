@@ -31,7 +31,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -66,44 +66,49 @@ _FILE_NAME_CHARS: Final = 100
 _CONTAINERS: Final = (dict, list)
 
 
+class Conversation(NamedTuple):
+    """The parts that make up the service's state of a conversation."""
+
+    id: str
+    history: list[wire.Part]
+    current: wire.Part
+
+    def encode(self) -> bytes:
+        return wire.encode_state(self.id, self.history, self.current)
+
+    def without_reasoning(self) -> Conversation:
+        return self._replace(history=wire.without_reasoning(self.history))
+
+
 class KiroRequest:
     """A request that lacks only the account: ``encode`` may be called for one account after another.
 
-    The conversation is serialised once; without reasoning it is serialised again, which happens only
-    after the service has refused a signature.
+    The conversation is serialised once, when the request is made; without reasoning it is serialised
+    again, which happens only after the service has refused a signature.
     """
 
     def __init__(
         self,
         model_id: str,
         plan: AnswerPlan,
-        conversation_id: str,
-        history: list[wire.Part],
-        current: wire.Part,
+        conversation: Conversation,
+        state: bytes,
         fields: dict[str, Any] | None,
     ) -> None:
         self.model_id = model_id
         self.plan = plan
-        self.conversation_id = conversation_id
-        self._history = history
-        self._current = current
+        self.conversation_id = conversation.id
+        self._conversation = conversation
+        self._state = state
         self._fields = fields
-        self._state: bytes | None = None
 
     def encode(
         self, profile_arn: str | None, *, reasoning: bool = True, extra_fields: bool = True
     ) -> bytes:
         """The JSON body. ``reasoning`` and ``extra_fields`` False leave those parts out."""
         fields = self._fields if extra_fields else None
-        return wire.encode_body(self._encoded_state(reasoning), profile_arn, fields)
-
-    def _encoded_state(self, reasoning: bool) -> bytes:
-        if not reasoning:
-            history = wire.without_reasoning(self._history)
-            return wire.encode_state(self.conversation_id, history, self._current)
-        if self._state is None:
-            self._state = wire.encode_state(self.conversation_id, self._history, self._current)
-        return self._state
+        state = self._state if reasoning else self._conversation.without_reasoning().encode()
+        return wire.encode_body(state, profile_arn, fields)
 
 
 def build(turn: Turn, model: ModelInfo) -> KiroRequest:
@@ -137,14 +142,10 @@ class _Builder:
             )
         last = steps[-1]
         current = self._current(last if isinstance(last, UserStep) else UserStep())
-        return KiroRequest(
-            self._model.id,
-            self._plan(),
-            _conversation_id(self._turn),
-            history,
-            current,
-            self._fields,
-        )
+        conversation = Conversation(_conversation_id(self._turn), history, current)
+        # Before the estimate: serialising leaves each text's UTF-8 form behind, which it needs too.
+        state = conversation.encode()
+        return KiroRequest(self._model.id, self._plan(), conversation, state, self._fields)
 
     def _ignore(self, name: str) -> None:
         if name not in self._turn.ignored:

@@ -35,6 +35,9 @@ from kiroproxy.api.turn import (
 )
 
 Ignored = set[str]
+_RESULT_RULE: Final = (
+    "a tool result holds text, images, documents, search results and tool references"
+)
 _MAX_PATH: Final = 16  # a document of blocks inside a tool result has 9 steps
 ResultBlock = Text | Image | Document
 _RESULT_KINDS: Final = (Text, Image, Document)  # a tuple: a union would be built on each use
@@ -180,15 +183,17 @@ def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     use_id = filled_text(block.get("tool_use_id"), path, "tool_use_id")
     is_error = flag(block.get("is_error"), path, "is_error")
     content = block.get("content")
+    if content is None:
+        return [ToolResult(use_id, [], is_error)]
+    if isinstance(content, str):
+        return [ToolResult(use_id, [Text(content)], is_error)]
     at = (*path, "content")
-    parsed = [] if content is None else parse_content(content, at, ignored)
-    return [ToolResult(use_id, [_result_block(b, at) for b in parsed], is_error)]
-
-
-def _result_block(block: Block, path: Path) -> ResultBlock:
-    if isinstance(block, _RESULT_KINDS):
-        return block
-    fail(path, "a tool result holds text, images, documents, search results and tool references")
+    kept: list[ResultBlock] = []
+    for part in parse_content(content, at, ignored):
+        if not isinstance(part, _RESULT_KINDS):
+            fail(at, _RESULT_RULE)
+        kept.append(part)
+    return [ToolResult(use_id, kept, is_error)]
 
 
 def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
