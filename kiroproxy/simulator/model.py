@@ -71,7 +71,7 @@ _TEXT_ORDERS: dict[str, Callable[[str, Any], str]] = {
 
 
 def _summarise(prompt: Prompt, view: View) -> Answer | None:
-    if not _SUMMARY.search(view.current.text):
+    if not _SUMMARY.search(prompt.said):
         return None
     return Answer(summary([turn.text for turn in view.history if turn.role == "user"]))
 
@@ -96,9 +96,8 @@ def _structured(prompt: Prompt, view: View) -> Answer | None:
 
 def _bare_json(prompt: Prompt, view: View) -> Answer | None:
     """A schema in a prompt that speaks of JSON: answer with the bare JSON."""
-    if "json" not in view.current.text.lower():
-        return None
-    schema = find_schema(view.current.text)
+    said = prompt.said.lower()
+    schema = find_schema(prompt.said) if "json" in said and "schema" in said else None
     if schema is None:
         return None
     value = sample(schema)

@@ -32,12 +32,14 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """``text``: the words to answer, without reminders, tags and directives. ``order``: this round's
+    """``text``: the words to answer, without reminders, tags and directives. ``said``: the current
+    message's own words; others than ``text`` while tools are being run. ``order``: this round's
     directives. ``after_tools``: the current message answers calls. ``sights``: what the images and
     documents are, in words.
     """
 
     text: str
+    said: str
     order: Order
     after_tools: bool
     tools: list[Tool]
@@ -76,6 +78,7 @@ def read_prompt(view: View) -> Prompt:
     native = _native_thinking(view)
     return Prompt(
         text=_plain_words(order.prompt),
+        said=_plain_words(view.current.text),
         order=order,
         after_tools=rounds > 0,
         tools=[_tool(specification) for _, specification in view.specifications()],
@@ -117,11 +120,11 @@ def _native_thinking(view: View) -> bool:
 
 def _tool(specification: JsonObject) -> Tool:
     schema = specification["inputSchema"]["json"]
-    properties = schema.get("properties")
+    properties, required = schema.get("properties"), schema.get("required")
     return Tool(
         specification["name"],
         properties if isinstance(properties, dict) else {},
-        [name for name in schema.get("required") or () if isinstance(name, str)],
+        [n for n in required if isinstance(n, str)] if isinstance(required, list) else [],
         schema,
     )
 

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from kiroproxy.simulator.catalogue import JsonObject
 
+K = TypeVar("K")
+T = TypeVar("T")
+
 MAX_DEPTH = 12
 _MAX_STARTS = 200  # opening braces tried per text
+_MAX_ITEMS = 8
+_MAX_CHARS = 200
+_FORMATS = {
+    "date": "2026-01-01",
+    "date-time": "2026-01-01T00:00:00Z",
+    "uri": "https://example.com",
+    "email": "somebody@example.com",
+}
 _DECODER = json.JSONDecoder()
 
 
 def sample(schema: Any, depth: int = 0) -> Any:
-    """A small value that ``schema`` should accept: required members, first words, lower bounds."""
+    """A small value that ``schema`` should accept: required members, first words, lower bounds.
+
+    Keywords with values that make no sense are passed over.
+    """
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return None
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    if words := _get(schema, "enum", list, []):
+        return words[0]
     for keyword in ("anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), list) and "type" not in schema:
-            return sample(schema[keyword][0], depth + 1)
+        if "type" not in schema and (choices := _get(schema, keyword, list, [])):
+            return sample(choices[0], depth + 1)
     return _SAMPLES.get(_type_of(schema), _sample_null)(schema, depth)
+
+
+def _get(schema: JsonObject, keyword: str, kind: type[K], default: T) -> K | T:
+    """A keyword's value if it is of the kind it should be."""
+    value = schema.get(keyword)
+    return value if isinstance(value, kind) and not isinstance(value, bool) else default
 
 
 def find_schema(text: str) -> JsonObject | None:
@@ -65,33 +85,30 @@ def _type_of(schema: JsonObject) -> str:
 
 
 def _sample_object(schema: JsonObject, depth: int) -> Any:
-    properties = schema.get("properties") or {}
-    names = schema.get("required") or list(properties)
-    return {name: sample(properties.get(name, {}), depth + 1) for name in names}
+    properties = _get(schema, "properties", dict, {})
+    names = _get(schema, "required", list, []) or list(properties)
+    return {
+        name: sample(properties.get(name, {}), depth + 1) for name in names if isinstance(name, str)
+    }
 
 
 def _sample_array(schema: JsonObject, depth: int) -> Any:
-    count = schema.get("minItems") or 0
+    count = min(_get(schema, "minItems", int, 0), _MAX_ITEMS)
     return [sample(schema.get("items"), depth + 1) for _ in range(count)]
 
 
 def _sample_string(schema: JsonObject, depth: int) -> Any:
-    known = {
-        "date": "2026-01-01",
-        "date-time": "2026-01-01T00:00:00Z",
-        "uri": "https://example.com",
-    }
-    text = known.get(schema.get("format", ""), "example")
-    shortest, longest = schema.get("minLength"), schema.get("maxLength")
-    if isinstance(shortest, int):
-        text = text.ljust(shortest, "x")
-    return text[:longest] if isinstance(longest, int) else text
+    text = _FORMATS.get(_get(schema, "format", str, ""), "example")
+    text = text.ljust(min(_get(schema, "minLength", int, 0), _MAX_CHARS), "x")
+    longest = _get(schema, "maxLength", int, len(text))
+    return text[: max(0, longest)]
 
 
 def _sample_number(schema: JsonObject, depth: int) -> Any:
-    if "exclusiveMinimum" in schema:
-        return schema["exclusiveMinimum"] + 1
-    return schema.get("minimum", min(1, schema.get("maximum", 1)))
+    above = _get(schema, "exclusiveMinimum", int, None)
+    if above is not None:
+        return above + 1
+    return _get(schema, "minimum", int, min(1, _get(schema, "maximum", int, 1)))
 
 
 def _sample_boolean(schema: JsonObject, depth: int) -> Any:

@@ -58,9 +58,14 @@ def words(count: int) -> str:
 
 def title(prompt: str) -> str:
     """A title out of the prompt's own last words."""
-    lines = [line for line in _TAG.sub("\n", prompt).splitlines() if line.strip()]
+    lines = [line for line in _TAG.sub("\n", prompt).splitlines() if _is_matter(line)]
     chosen = re.findall(r"\w+", lines[-1] if lines else "")[:_TITLE_WORDS]
     return " ".join(chosen).capitalize() or "A short conversation"
+
+
+def _is_matter(line: str) -> bool:
+    """Whether a line can be what the talk is about, rather than how to answer."""
+    return bool(line.strip()) and "{" not in line and "json" not in line.lower()
 
 
 def summary(asked: list[str]) -> str:

@@ -145,8 +145,22 @@ def test_compaction_gets_a_summary() -> None:
 def test_json_schema_gets_bare_json() -> None:
     schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
     words = "Answer in JSON only, matching this schema: " + orjson.dumps(schema).decode()
-    title = orjson.loads(ask(body(user(f"Sort the invoices\n{words}"))).text)["title"]
-    assert isinstance(title, str) and title
+    answer = ask(body(user(f"<session>\nSort the invoices\n</session>\n{words}")))
+    assert orjson.loads(answer.text) == {"title": "Sort the invoices"}
+
+
+def test_a_schema_in_other_talk_is_no_request() -> None:
+    assert "demo" in ask(body(user('hi\n{"type":"object","properties":{}}'))).text
+
+
+def test_summary_may_be_asked_for_beside_results() -> None:
+    context = {"toolResults": [result()], "tools": [tool()]}
+    value = body(
+        user("run ls"),
+        assistant(" ", toolUses=[use()]),
+        user("Please write a <summary> of it all.", userInputMessageContext=context),
+    )
+    assert "<summary>" in ask(value).text
 
 
 def test_structured_output_tool_is_called() -> None:
