@@ -1,0 +1,52 @@
+"""Heads on the way out."""
+
+import pytest
+
+from kiroproxy.errors import InternalError
+from kiroproxy.http.responses import DateLine, encode_head, json_response
+
+
+def test_head_has_status_headers_and_prebuilt_lines() -> None:
+    head = encode_head(200, [(b"x-a", b"1"), (b"X-B", b"2")], b"x-c: 3\r\n", b"")
+    assert head == b"HTTP/1.1 200 OK\r\nx-a: 1\r\nX-B: 2\r\nx-c: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [(529, b"HTTP/1.1 529 Overloaded"), (404, b"HTTP/1.1 404 Not Found"), (599, b"HTTP/1.1 599 ")],
+)
+def test_status_lines(status: int, line: bytes) -> None:
+    assert encode_head(status, []).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "name", [b"Content-Length", b"transfer-encoding", b"Connection", b"date", b"request-id"]
+)
+def test_headers_that_are_ours_to_say_are_dropped(name: bytes) -> None:
+    assert encode_head(204, [(name, b"1")]) == b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b", b"a\r\n"])
+def test_response_splitting_is_a_defect_and_shows_nothing(value: bytes) -> None:
+    with pytest.raises(InternalError) as caught:
+        encode_head(200, [(b"x", value)])
+    assert caught.value.message == "a response header holds a line break or NUL"
+    with pytest.raises(InternalError):
+        encode_head(200, [(value, b"x")])
+
+
+def test_date_changes_with_the_second_only() -> None:
+    now = [0.0]
+    date = DateLine(lambda: now[0])
+    first = date.current()
+    assert first == b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+    now[0] = 0.9
+    assert date.current() is first
+    now[0] = 1.0
+    assert date.current() == b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n"
+
+
+def test_json_response() -> None:
+    response = json_response(201, b"{}", [(b"x-a", b"1")])
+    assert (response.status, response.body) == (201, b"{}")
+    assert response.headers == [(b"content-type", b"application/json"), (b"x-a", b"1")]
