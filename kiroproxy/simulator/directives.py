@@ -7,6 +7,7 @@
 ``[[sim:tool Bash {"command":"ls"}]]``  call a tool; several make parallel calls
 ``[[sim:tools [{"name":"Bash","input":{}}, …]]]``  parallel calls, in one order
 ``[[sim:think Let me see.]]``         reason first, natively or in tags, as the request allows
+``[[sim:redact]]``                    the same as redacted content, where thinking is native
 ``[[sim:stop MAX_TOKENS]]``           end with this stopReason
 ``[[sim:pace 0.05]]``                 seconds per delta for this answer
 ``[[sim:fault cut after=3]]``         break the answer (see ``faults``); ``times=1``: only the first

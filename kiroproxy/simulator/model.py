@@ -171,6 +171,8 @@ def _think(answer: Answer, prompt: Prompt, view: View) -> None:
         answer.reasoning = ""
     owner = view.caller.owner if view.caller else ""
     answer.signature = signatures.sign(answer.reasoning, owner)
+    if prompt.order.first("redact"):
+        answer.redacted = signatures.redact(answer.reasoning, owner)
 
 
 def _finish(answer: Answer, prompt: Prompt, view: View) -> None:

@@ -11,8 +11,10 @@ import pytest
 from kiroproxy.simulator import signatures
 from kiroproxy.simulator.answer import Answer, content_events, deltas
 from kiroproxy.simulator.catalogue import CATALOGUE, by_id
+from kiroproxy.simulator.checker import check_request
 from kiroproxy.simulator.directives import parse_orders
 from kiroproxy.simulator.model import respond
+from kiroproxy.simulator.sampling import sample
 from kiroproxy.simulator.view import open_view
 from tests.simulator.bodies import (
     Body,
@@ -189,6 +191,41 @@ def test_omitted_thinking_has_a_signature_only() -> None:
     answer = ask(body(user("Hi", "claude-sonnet-5"), additionalModelRequestFields=fields))
     assert answer.reasoning == ""
     assert answer.signature is not None
+
+
+def test_redacted_thinking_may_come_back() -> None:
+    value = body(user("[[sim:redact]]Hi", "claude-sonnet-5"), additionalModelRequestFields=ADAPTIVE)
+    kind, payload = content_events(ask(value), "claude-sonnet-5")[0]
+    assert (kind, list(payload)) == ("reasoningContentEvent", ["redactedContent"])
+    back = body(user("Hi"), assistant("Hello.", reasoningContent=payload), user("More"))
+    assert check_request(orjson.dumps(back)) == []
+
+
+SAMPLES: list[tuple[Any, Any]] = [
+    ({"type": "string", "minLength": 9}, "examplexx"),
+    ({"type": "string", "maxLength": 3}, "exa"),
+    ({"type": "string", "format": "date"}, "2026-01-01"),
+    ({"type": "integer", "exclusiveMinimum": 4}, 5),
+    ({"type": "number", "maximum": 0}, 0),
+    ({"type": "boolean"}, True),
+    ({"type": ["null", "integer"], "minimum": 3}, 3),
+    ({"enum": ["b", "a"]}, "b"),
+    ({"const": 7}, 7),
+    ({"default": None, "type": "string"}, None),
+    ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, 1),
+    ({"type": "array", "minItems": 2, "items": {"type": "integer"}}, [1, 1]),
+    (
+        {"properties": {"a": {"type": "boolean"}, "b": {}}, "required": ["a"]},
+        {"a": True},
+    ),
+    ({"type": "null"}, None),
+    (True, None),
+]
+
+
+@pytest.mark.parametrize(("schema", "expected"), SAMPLES)
+def test_sample(schema: Any, expected: Any) -> None:
+    assert sample(schema) == expected
 
 
 @pytest.mark.parametrize(

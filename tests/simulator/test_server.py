@@ -546,7 +546,7 @@ async def test_directive_fault_once() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES - {"stall", "slow_first_byte", "slow_first_frame"}))
 async def test_every_fault_is_served(name: str) -> None:
     async with simulator() as sim:
-        sim.faults.next(name)
+        sim.faults.next(name, bytes=64, seconds=0)
         try:
             reply = await chat(sim, offering('[[sim:say hi]][[sim:tool Bash {"a": "b"}]]'))
         except (http.client.BadStatusLine, ConnectionError):
