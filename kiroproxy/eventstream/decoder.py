@@ -29,14 +29,15 @@ from kiroproxy.eventstream.wire import (
     Frame,
 )
 
-#: Verified preludes kept. Streams repeat lengths, so a few hundred catch nearly all; an entry takes
-#: about 250 bytes.
-MAX_KNOWN_PRELUDES: Final = 512
+#: Verified heads kept. A head differs with the event's type and its payload's length, so a few hundred
+#: catch nearly all of a stream; an entry takes about 500 bytes.
+MAX_KNOWN_HEADS: Final = 512
+MAX_KNOWN_HEAD_BYTES: Final = 1_024
 
 _unpack_checksum = CHECKSUM.unpack_from
 
-#: Total length, offset of the payload, running checksum over the prelude's 12 bytes.
-_Prelude = tuple[int, int, int]
+#: Of a frame: its length, offset of the payload, header block, checksum over all before the payload.
+_Head = tuple[int, int, bytes, int]
 
 
 class FrameDecoder:
@@ -45,13 +46,14 @@ class FrameDecoder:
     ``fault``: what is wrong with the stream, or None.
     """
 
-    __slots__ = ("_consumed", "_need", "_preludes", "_tail", "fault")
+    __slots__ = ("_consumed", "_head_bytes", "_heads", "_need", "_tail", "fault")
 
     def __init__(self) -> None:
         self.fault: EventStreamError | None = None
         self._tail = bytearray()  # the beginning of a frame whose end has not come
         self._need = PRELUDE_BYTES  # parsing again is pointless with fewer bytes in the tail
-        self._preludes: dict[bytes, _Prelude] = {}
+        self._heads: dict[bytes, _Head] = {}  # by prelude and header block, verified
+        self._head_bytes = PRELUDE_BYTES  # of the latest frame, and probably of the next
         self._consumed = 0  # bytes of all frames so far: the place of a fault
 
     @property
@@ -98,36 +100,42 @@ class FrameDecoder:
     def _split(self, data: bytes, frames: list[Frame]) -> None:
         """Append all whole frames of ``data``, keep the rest.
 
-        Per frame: one dictionary look-up in place of unpacking and checking a prelude that was seen
-        before, and checksums over the very slices that are handed out, so nothing is sliced twice.
-        The losing variants stand in bench/experiments/frame_splitting.py.
+        Three quarters of a small frame are prelude and headers, the same for every frame of one type
+        and length. So what was once verified is found again by its very bytes, checksum included,
+        and only the payload is summed up. Which bytes to look for is a guess: a head as long as the
+        one before. The losing variants stand in bench/experiments/frame_splitting.py.
         """
         view = memoryview(data)
-        known = self._preludes
+        known = self._heads
+        head_bytes = self._head_bytes
         at = 0
         end = len(data)
         need = PRELUDE_BYTES
         while end - at >= PRELUDE_BYTES:
-            prelude = data[at : at + PRELUDE_BYTES]
-            total, payload_at, checksum = known.get(prelude) or self._check_prelude(prelude, at)
+            head = known.get(data[at : at + head_bytes]) or self._check_head(data, at)
+            total, head_bytes, headers, checksum = head
             if end - at < total:
                 need = total
                 break
             stop = at + total
-            headers = data[at + PRELUDE_BYTES : at + payload_at]
-            payload = view[at + payload_at : stop - CHECKSUM_BYTES]
-            checksum = crc32(payload, crc32(headers, checksum))
+            payload = view[at + head_bytes : stop - CHECKSUM_BYTES]
+            checksum = crc32(payload, checksum)
             if checksum != _unpack_checksum(data, stop - CHECKSUM_BYTES)[0]:
                 raise self._message_fault(checksum, data, at, stop)
             frames.append((headers, payload))
             at = stop
+        self._head_bytes = head_bytes
         self._consumed += at
         self._need = need
         if at < end:
             self._tail += view[at:]
 
-    def _check_prelude(self, prelude: bytes, at: int) -> _Prelude:
-        """A prelude not seen before: its checksum first, then its lengths."""
+    def _check_head(self, data: bytes, at: int) -> _Head:
+        """A head that is not as long as the one before, or not seen before, or not whole yet.
+
+        The prelude's checksum comes first, then its lengths, then anything that depends on them.
+        """
+        prelude = data[at : at + PRELUDE_BYTES]
         total, header_bytes, expected = PRELUDE.unpack(prelude)
         found = crc32(prelude[: PRELUDE_BYTES - CHECKSUM_BYTES])
         if found != expected:
@@ -144,11 +152,21 @@ class FrameDecoder:
                 f"{header_bytes} of headers; limits are {OVERHEAD_BYTES} to {MAX_FRAME_BYTES} "
                 f"and {MAX_HEADERS_BYTES}."
             )
-        checked = (total, PRELUDE_BYTES + header_bytes, crc32(prelude))
-        if len(self._preludes) >= MAX_KNOWN_PRELUDES:
-            self._preludes.clear()
-        self._preludes[prelude] = checked
-        return checked
+        head_bytes = PRELUDE_BYTES + header_bytes
+        if len(data) - at < total:
+            return (total, head_bytes, b"", 0)  # its length is all that can be used
+        return self._remember(data[at : at + head_bytes], total)
+
+    def _remember(self, block: bytes, total: int) -> _Head:
+        """The entry of a whole head; ``block`` is its prelude and headers."""
+        head = self._heads.get(block)
+        if head is None:
+            head = (total, len(block), block[PRELUDE_BYTES:], crc32(block))
+            if len(block) <= MAX_KNOWN_HEAD_BYTES:
+                if len(self._heads) >= MAX_KNOWN_HEADS:
+                    self._heads.clear()
+                self._heads[block] = head
+        return head
 
     def _message_fault(self, found: int, data: bytes, at: int, stop: int) -> MessageChecksumError:
         (expected,) = _unpack_checksum(data, stop - CHECKSUM_BYTES)

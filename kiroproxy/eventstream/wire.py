@@ -91,6 +91,6 @@ INTEGERS: Final[tuple[tuple[type[int], HeaderType, Struct], ...]] = (
 VALUE_LENGTH: Final = Struct(">H")
 UUID_BYTES: Final = 16
 
-#: A header block and a payload. The block is a copy: it is small, repeats from frame to frame and
-#: serves as a dictionary key. The payload is a slice of the bytes that were fed, and keeps them alive.
+#: A header block and a payload. The block serves as a dictionary key: equal blocks of a stream are mostly
+#: one object. The payload is a slice of the bytes that were fed, and keeps them alive.
 Frame = tuple[bytes, memoryview]

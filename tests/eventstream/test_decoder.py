@@ -18,7 +18,7 @@ from kiroproxy.errors import (
     TruncatedStreamError,
 )
 from kiroproxy.eventstream import FrameDecoder, parse_headers
-from kiroproxy.eventstream.decoder import MAX_KNOWN_PRELUDES
+from kiroproxy.eventstream.decoder import MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS
 from kiroproxy.eventstream.wire import MAX_FRAME_BYTES, MAX_HEADERS_BYTES, Frame
 from tests.chunking import every_cut, random_chunks
 from tests.eventstream.vectors import (
@@ -118,8 +118,8 @@ def test_every_flipped_bit_is_found() -> None:
             decoder.finish()
 
 
-def test_flipped_bit_after_the_same_prelude_was_seen_whole() -> None:
-    """The memory of verified preludes must not let a damaged frame through."""
+def test_flipped_bit_after_the_same_head_was_seen_whole() -> None:
+    """The memory of verified heads must not let a damaged frame through."""
     for bit in range(len(TEXT) * 8):
         damaged = bytearray(TEXT)
         damaged[bit // 8] ^= 1 << (bit % 8)
@@ -225,12 +225,27 @@ def test_large_frame_is_not_looked_at_before_it_is_whole() -> None:
     assert len(decoder.feed(data[decoder.pending :])) == 1
 
 
-def test_more_different_preludes_than_are_remembered() -> None:
-    frames = [raw_frame(b"", bytes(size)) for size in range(MAX_KNOWN_PRELUDES + 50)]
+def test_more_different_heads_than_are_remembered() -> None:
+    frames = [raw_frame(b"", bytes(size)) for size in range(MAX_KNOWN_HEADS + 50)]
     decoder = FrameDecoder()
     for _ in range(2):
         got = decoder.feed(b"".join(frames))
         assert [len(payload) for _, payload in got] == list(range(len(frames)))
+
+
+def test_heads_too_long_to_remember() -> None:
+    block = raw_string_header(b"long", bytes(MAX_KNOWN_HEAD_BYTES))
+    decoder = FrameDecoder()
+    for number in range(3):
+        ((headers, payload),) = decoder.feed(raw_frame(block, b"%d" % number))
+        assert (headers, bytes(payload)) == (block, b"%d" % number)
+
+
+def test_heads_of_changing_lengths_are_recognised() -> None:
+    pieces = [TEXT, SMALLEST, TEXT, PLAIN_EVENT, PLAIN_EVENT, SMALLEST, TEXT]
+    for cut in every_cut(b"".join(pieces)):
+        frames = feed_all(FrameDecoder(), cut)
+        assert [len(headers) for headers, _ in frames] == [92, 0, 92, 22, 22, 0, 92]
 
 
 # -- botocore decodes the same ----------------------------------------------------------------------
