@@ -87,4 +87,4 @@ def retry_delay_s(
     """Seconds before try ``retries`` + 1: the service's own word, else exponential with full jitter."""
     if error.retry_after_s is not None:
         return error.retry_after_s
-    return rand() * min(policy.max_delay_s, policy.base_delay_s * 2**retries)
+    return rand() * min(policy.max_delay_s, policy.base_delay_s * 2.0**retries)

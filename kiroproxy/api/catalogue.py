@@ -1,0 +1,75 @@
+"""The models list: one body that both SDK families accept (each ignores the other's keys)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from kiroproxy.kiro.models import ModelInfo, normalise
+
+# The catalogue has no dates and clients want one; a fixed one says plainly that it carries no meaning
+# where a model's public id holds none.
+_NO_DATE = "2025-01-01"
+_DATED_ID = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
+
+
+def public_models(models: Iterable[ModelInfo]) -> list[dict[str, Any]]:
+    """Entries in the catalogue's order; doubled ids are shown once."""
+    seen: dict[str, dict[str, Any]] = {}
+    for model in models:
+        if model.id not in seen:
+            seen[model.id] = _entry(model.id, model)
+    return list(seen.values())
+
+
+def models_body(entries: list[dict[str, Any]]) -> bytes:
+    """The whole list as JSON; there is never a second page."""
+    return orjson.dumps(
+        {
+            "object": "list",
+            "data": entries,
+            "first_id": entries[0]["id"] if entries else None,
+            "last_id": entries[-1]["id"] if entries else None,
+            "has_more": False,
+        }
+    )
+
+
+def model_body(wanted: str, entries: list[dict[str, Any]]) -> bytes | None:
+    """One entry as JSON under the id that was asked for, or None. Aliases and dated ids count."""
+    by_id = {entry["id"]: entry for entry in entries}
+    for name in (wanted, *normalise(wanted)):
+        if name in by_id:
+            created = _created_at(wanted)
+            return orjson.dumps({**by_id[name], "id": wanted, **created})
+    return None
+
+
+def _entry(public_id: str, model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": public_id,
+        "type": "model",
+        "object": "model",
+        "display_name": model.name or public_id,
+        **_created_at(public_id),
+        "owned_by": "anthropic" if public_id.startswith("claude") else "kiro",
+        "max_input_tokens": model.max_input_tokens,
+        "max_tokens": model.max_output_tokens,
+    }
+
+
+def _created_at(public_id: str) -> dict[str, Any]:
+    match = _DATED_ID.search(public_id)
+    date = "-".join(match.groups()) if match else _NO_DATE
+    try:
+        moment = datetime.fromisoformat(date).replace(tzinfo=UTC)
+    except ValueError:
+        moment = datetime.fromisoformat(_NO_DATE).replace(tzinfo=UTC)
+    return {
+        "created_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": int(moment.timestamp()),
+    }

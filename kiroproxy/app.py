@@ -1,0 +1,143 @@
+"""The composition root: every object is built here once and passed down. No globals elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import anyio
+
+from kiroproxy import clientkey
+from kiroproxy.accounts import AccountManager, LoadResult, TokenStore, load_credentials
+from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
+from kiroproxy.api.anthropic.request import parse_messages_request
+from kiroproxy.clock import Clock, SystemClock
+from kiroproxy.config import Config, Upstream
+from kiroproxy.handlers.answers import AnswerHandler, Dialect
+from kiroproxy.handlers.count_tokens import CountTokensHandler
+from kiroproxy.handlers.errors import render_error
+from kiroproxy.handlers.gate import Gate
+from kiroproxy.handlers.health import health, hello
+from kiroproxy.handlers.models import ModelsHandler
+from kiroproxy.http import HttpServer, Route, Router
+from kiroproxy.kiro.endpoints import Overrides
+from kiroproxy.metrics import Metrics
+from kiroproxy.relay import Relay
+from kiroproxy.secret import Secret
+from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
+from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
+
+_log = logging.getLogger("kiroproxy.app")
+
+MESSAGES = Dialect(
+    name="messages",
+    parse=parse_messages_request,
+    make_id=lambda request_id: "msg_" + request_id.removeprefix("req_"),
+    encoder=lambda message_id, turn: MessagesEncoder(message_id, turn.model),
+    fold=lambda message_id, turn: MessageFold(message_id, turn.model),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a started program can tell its user."""
+
+    urls: list[str]
+    key: Secret
+    accounts: list[str]
+    problems: list[str]
+    notes: list[str]
+
+
+class App:
+    """The program without its command line. ``start``, then ``stop``; both once, on one loop."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._cleanup = AsyncExitStack()
+        self.metrics = Metrics()
+
+    async def start(self) -> Running:
+        """Listen and serve. Raises ConfigError, or OSError when the address cannot be had; ``stop``
+        is to be called all the same."""
+        config = self._config
+        key = config.server.client_token or clientkey.load_or_create(config.state_dir)
+        loaded = await anyio.to_thread.run_sync(
+            load_credentials, config.environment, config.home, config.state_dir
+        )
+        calls = await self._calls()
+        store = TokenStore(config.state_dir, self._clock)
+        accounts = AccountManager(loaded.credentials, store, calls, self._clock)
+        relay = Relay(accounts, calls, self._clock, self.metrics)
+        server = HttpServer(
+            Router(self._routes(Gate(key), relay, accounts)), error_renderer=render_error
+        )
+        addresses = await server.start(config.server.host, config.server.port)
+        # Undone in reverse: answers finish while accounts and connections still work.
+        self._cleanup.push_async_callback(accounts.stop)
+        self._cleanup.push_async_callback(server.shutdown, config.server.drain_s)
+        await accounts.start()
+        return _running(addresses, key, loaded, accounts)
+
+    async def stop(self) -> None:
+        """Let running answers finish for the drain time, then close everything."""
+        await self._cleanup.aclose()
+
+    async def _calls(self) -> KiroCalls:
+        upstream = self._config.upstream
+        client = UpstreamClient(
+            tls=await self._tls(),
+            proxies=ProxyTable.from_env(self._config.environment),
+            clock=self._clock,
+        )
+        self._cleanup.push_async_callback(client.aclose)
+        overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
+        return KiroCalls(client, overrides, CallTimeouts(chat=_chat_timeouts(upstream)))
+
+    async def _tls(self) -> ssl.SSLContext | None:
+        """None when every host is replaced by a plain one: reading the certificates takes a while."""
+        upstream = self._config.upstream
+        urls = (upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
+        if all(url is not None and url.startswith("http://") for url in urls):
+            return None
+        return await load_tls_context(self._config.environment)
+
+    def _routes(self, gate: Gate, relay: Relay, accounts: AccountManager) -> list[Route]:
+        ping_interval_s = self._config.server.ping_interval_s
+        messages = AnswerHandler(MESSAGES, relay, gate, self._clock, ping_interval_s)
+        models = ModelsHandler(accounts, gate)
+        return [
+            Route("POST", "/v1/messages", messages, api=True),
+            Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
+            Route("GET", "/v1/models", models.list, api=True),
+            Route("GET", "/v1/models/{id}", models.retrieve, api=True),
+            Route("GET", "/health", health),
+            Route("GET", "/api/hello", hello),
+            Route("GET", "/", hello),
+        ]
+
+
+def _chat_timeouts(upstream: Upstream) -> Timeouts:
+    return Timeouts(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        total_s=upstream.total_timeout_s,
+    )
+
+
+def _running(
+    addresses: list[tuple[str, int]], key: Secret, loaded: LoadResult, accounts: AccountManager
+) -> Running:
+    for problem in loaded.problems:
+        _log.warning("credential not used: %s", problem)
+    return Running(
+        urls=[f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in addresses],
+        key=key,
+        accounts=[f"{view.label} ({view.kind.value})" for view in accounts.accounts()],
+        problems=loaded.problems,
+        notes=loaded.notes,
+    )

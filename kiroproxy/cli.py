@@ -1,0 +1,199 @@
+"""The command line; the only module that prints.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or a wrong setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from kiroproxy import __version__, logs
+from kiroproxy.app import App, Running
+from kiroproxy.config import SETTINGS, Config, load
+from kiroproxy.errors import ConfigError, KiroProxyError
+from kiroproxy.simulator import Simulator
+
+_NO_ACCOUNT = (
+    "sign in to the Kiro IDE on this machine, or set KIRO_API_KEY or KIRO_AUTH_TOKEN "
+    "(docs/configuration.md); requests are refused until then"
+)
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+_EXAMPLES = """\
+examples:
+  kiroproxy                      serve your own Kiro sign-in on http://127.0.0.1:8080
+  kiroproxy server 9000 my-key   the same on another port, with a key of your choice
+  kiroproxy server --demo        serve a built-in simulator of the service; no account needed
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = _parser().parse_args(_with_default_command(sys.argv[1:] if argv is None else argv))
+    try:
+        command: Callable[[argparse.Namespace], int] = arguments.run
+        return command(arguments)
+    except ConfigError as error:
+        print(f"kiroproxy: {error.message}", file=sys.stderr)
+        return EXIT_USAGE
+    except KiroProxyError as error:
+        print(f"kiroproxy: {error.message}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _with_default_command(argv: Sequence[str]) -> list[str]:
+    """``server`` may be left out: ``kiroproxy --demo`` and plain ``kiroproxy`` serve."""
+    if argv and (argv[0] in ("server", "-h", "--help", "--version")):
+        return list(argv)
+    return ["server", *argv]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kiroproxy",
+        description="The Anthropic and OpenAI APIs in front of your Kiro account.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    server = commands.add_parser(
+        "server",
+        help="serve (the default command)",
+        description="Serve the APIs until SIGTERM or Ctrl-C; running answers may finish.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    server.add_argument("port", nargs="?", metavar="PORT", help="as --port")
+    server.add_argument("key", nargs="?", metavar="KEY", help="as --key")
+    server.add_argument(
+        "--demo", action="store_true", help="answer from a built-in simulator, without an account"
+    )
+    for setting in SETTINGS:
+        if setting.flag:
+            server.add_argument(
+                setting.flag,
+                dest=setting.name,
+                metavar=setting.unit.upper(),
+                help=f"{setting.meaning} ({setting.name}, default {setting.default or 'none'})",
+            )
+    server.set_defaults(run=_run_server)
+    return parser
+
+
+def _run_server(arguments: argparse.Namespace) -> int:
+    given = vars(arguments)
+    flags = {s.name: given[s.name] for s in SETTINGS if s.flag and given[s.name] is not None}
+    if arguments.port is not None:
+        flags.setdefault("PORT", arguments.port)
+    if arguments.key is not None:
+        flags.setdefault("KIRO_CLIENT_TOKEN", arguments.key)
+    dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+    home = Path.home()
+    if not arguments.demo:
+        config = load(flags, os.environ, dotenv, home)
+        return _serve(config, None)
+    with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
+        # Nothing of the user's own may leak into the demo: neither a sign-in nor an address.
+        names = {s.name for s in SETTINGS if not s.name.startswith("KIRO_")}
+        environment = {k: v for k, v in {**dotenv, **os.environ}.items() if k in names}
+        flags.setdefault("KIROPROXY_STATE_DIR", folder)
+        config = load(flags, environment, {}, Path(folder))
+        return _serve(config, Simulator())
+
+
+def _serve(config: Config, simulator: Simulator | None) -> int:
+    try:
+        logs.setup(config.log)
+    except OSError as error:
+        raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve_until_signal(config, simulator))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop when the extra is installed; asyncio's own loop otherwise."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve_until_signal(config: Config, simulator: Simulator | None) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if simulator is not None:
+        url = await simulator.start()
+        config = config.with_environment(_demo_environment(simulator, url))
+    app = App(config)
+    try:
+        try:
+            running = await app.start()
+        except OSError as error:
+            raise ConfigError(
+                f"PORT: cannot listen on {config.server.host}:{config.server.port} "
+                f"({error.strerror or error}); another program may hold it, choose another with --port"
+            ) from None
+        print(_welcome(running, simulator is not None), flush=True)
+        await stop.wait()
+        logging.getLogger("kiroproxy.app").info("stopping; running answers may finish")
+    finally:
+        await app.stop()
+        if simulator is not None:
+            await simulator.stop()
+    return EXIT_OK
+
+
+def _demo_environment(simulator: Simulator, url: str) -> dict[str, str]:
+    """The demo's upstream and its one sign-in, in the words of a user's own environment."""
+    return {
+        "KIRO_API_URL": url,
+        "KIRO_SOCIAL_AUTH_URL": url,
+        "KIRO_OIDC_URL": url,
+        "KIRO_AUTH_TOKEN": json.dumps(simulator.demo_credentials("social")),
+    }
+
+
+def _welcome(running: Running, demo: bool) -> str:
+    """What a person needs now: where, with which key, and the lines to paste."""
+    url = running.urls[0]
+    lines = [
+        f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
+        f"key: {running.key.reveal()}",
+    ]
+    if demo:
+        lines.append("demo: a built-in simulator answers, not the Kiro service")
+    lines += [f"account: {name}" for name in running.accounts]
+    lines += [f"not used: {problem}" for problem in running.problems]
+    if not running.accounts:
+        lines += ["no account: " + _NO_ACCOUNT]
+    if not demo:
+        lines += [f"note: {note}" for note in running.notes]
+    lines += [
+        "",
+        "Claude Code:",
+        f"  export ANTHROPIC_BASE_URL={url}",
+        f"  export ANTHROPIC_AUTH_TOKEN={running.key.reveal()}",
+        "  export CLAUDE_CODE_AUTO_COMPACT_WINDOW=180000",
+        "  export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        "  claude",
+    ]
+    return "\n".join(lines)

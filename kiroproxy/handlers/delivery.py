@@ -1,0 +1,103 @@
+"""The two ways an answer reaches a client; both satisfy ``relay.Delivery``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from kiroproxy.api.encoder import AnswerFold, StreamEncoder
+from kiroproxy.api.events import AnswerEvent, Ending
+from kiroproxy.api.turn import Turn
+from kiroproxy.errors import KiroProxyError
+from kiroproxy.http import Exchange
+from kiroproxy.http.messages import RawHeader
+from kiroproxy.http.sse import SSEWriter
+from kiroproxy.upstream import UpstreamResponse
+
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.:\[\]-]")
+_MOST_NAMES = 40
+
+
+class AnswerHeaders:
+    """Our own headers of an API answer. ``items`` is one list for good: whoever writes the head reads it
+    then, and by then a try has said which account and model it is.
+
+    Names come from clients and catalogues, so nothing but a name's characters goes into a header.
+    """
+
+    def __init__(self, turn: Turn, base: Iterable[RawHeader] = ()) -> None:
+        self.items = list(base)
+        if turn.ignored:  # nothing is dropped in silence
+            names = ", ".join(
+                _NOT_A_NAME.sub("?", name)[:60] for name in turn.ignored[:_MOST_NAMES]
+            )
+            self.items.append((b"x-kiroproxy-ignored", names.encode("ascii")))
+        self._fixed = len(self.items)
+
+    def set(self, account_id: str, model_id: str) -> None:
+        """The try that is under way; the last one counts."""
+        self.items[self._fixed :] = [
+            (b"x-kiroproxy-account", _NOT_A_NAME.sub("?", account_id).encode("ascii")),
+            (b"x-kiroproxy-model", _NOT_A_NAME.sub("?", model_id)[:100].encode("ascii")),
+        ]
+
+
+class StreamDelivery:
+    """Encodes each batch and writes it as one chunk. A slow client pauses the upstream."""
+
+    def __init__(
+        self, exchange: Exchange, sse: SSEWriter, encoder: StreamEncoder, headers: AnswerHeaders
+    ) -> None:
+        self.committed = False
+        self._headers = headers
+        self._exchange = exchange
+        self._encoder = encoder
+        self._write = sse.write
+        self._sse = sse
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self._headers.set(account_id, model_id)
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        self.committed = True
+        data = self._encoder.events(batch)
+        if data:
+            self._write(data)
+
+    def attach(self, response: UpstreamResponse) -> None:
+        self._exchange.set_flow_callbacks(response.pause, response.resume)
+        if self._exchange.write_paused:
+            response.pause()
+
+    def finish(self, ending: Ending) -> None:
+        """The proper end of the answer and of the HTTP message."""
+        self._sse.end(self._encoder.finish(ending))
+
+    def fail(self, error: KiroProxyError) -> None:
+        """The dialect's error event, then the end of the HTTP message: the event is what counts."""
+        self._sse.end(self._encoder.fail(error))
+
+
+class WholeDelivery:
+    """Folds the same events into one JSON body. Nothing is committed before the end."""
+
+    committed = False
+
+    def __init__(self, make_fold: Callable[[], AnswerFold], headers: AnswerHeaders) -> None:
+        self._headers = headers
+        self._make_fold = make_fold
+        self._fold = make_fold()
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self._headers.set(account_id, model_id)
+        self._fold = self._make_fold()
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        self._fold.events(batch)
+
+    def attach(self, response: UpstreamResponse) -> None:
+        """No flow to couple: the fold takes what comes."""
+
+    def finish(self, ending: Ending) -> bytes:
+        """The JSON body."""
+        return self._fold.finish(ending)

@@ -1,0 +1,20 @@
+"""Errors as HTTP answers, in the dialect of the route they happened on."""
+
+from __future__ import annotations
+
+import logging
+
+from kiroproxy.api.anthropic.errors import error_response
+from kiroproxy.errors import Kind, KiroProxyError
+from kiroproxy.http import Request, Response
+
+_log = logging.getLogger("kiroproxy.http")
+
+
+def render_error(request: Request | None, error: KiroProxyError) -> Response:
+    """The answer for ``error``. ``request`` is None when its head did not even parse."""
+    if error.kind is Kind.UNAUTHENTICATED:
+        peer = request.peer if request else ""
+        _log.warning("refused: %s", error.message, extra={"fields": {"peer": peer}})
+    status, headers, body = error_response(error, request.id if request else "")
+    return Response(status, body, headers)

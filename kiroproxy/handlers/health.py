@@ -1,0 +1,19 @@
+"""``GET /health`` and the probes that clients send before they talk; none of them needs a key."""
+
+from __future__ import annotations
+
+import orjson
+
+from kiroproxy import __version__
+from kiroproxy.http import Exchange, Request, Response
+from kiroproxy.http.responses import json_response
+
+
+async def health(request: Request, exchange: Exchange) -> Response:
+    """Alive and able to answer. Says nothing about accounts: that needs a key."""
+    return json_response(200, orjson.dumps({"status": "ok", "version": __version__}))
+
+
+async def hello(request: Request, exchange: Exchange) -> Response:
+    """``HEAD /`` and ``HEAD /api/hello`` of Claude Code: any quick answer will do."""
+    return json_response(200, orjson.dumps({"name": "kiroproxy", "version": __version__}))

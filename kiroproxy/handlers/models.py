@@ -1,0 +1,34 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+from kiroproxy.accounts import AccountManager
+from kiroproxy.api.catalogue import model_body, models_body, public_models
+from kiroproxy.errors import Kind, RequestError
+from kiroproxy.handlers.gate import Gate
+from kiroproxy.http import Exchange, Request, Response
+from kiroproxy.http.responses import json_response
+
+
+class ModelsHandler:
+    """The union of what the accounts' live catalogues offer, in one body for both SDK families."""
+
+    def __init__(self, accounts: AccountManager, gate: Gate) -> None:
+        self._accounts = accounts
+        self._gate = gate
+
+    async def list(self, request: Request, exchange: Exchange) -> Response:
+        self._gate.check(request)
+        return json_response(200, models_body(public_models(await self._accounts.models())))
+
+    async def retrieve(self, request: Request, exchange: Exchange) -> Response:
+        self._gate.check(request)
+        wanted = exchange.params["id"]
+        body = model_body(wanted, public_models(await self._accounts.models()))
+        if body is None:
+            raise RequestError(
+                f"model: {wanted[:100]!r} is not offered by any account; see GET /v1/models",
+                kind=Kind.MODEL_NOT_FOUND,
+                param="model",
+            )
+        return json_response(200, body)

@@ -1,0 +1,272 @@
+"""THE relay loop: one request of any dialect, from a lease to a proper end or one clear error.
+
+Per upstream read everything happens in one plain call (``Pump.feed``): bytes → frames → Kiro's events
+→ neutral events → the dialect's bytes → one chunk → one write. No task switch, no queue.
+
+States of one request, in order:
+
+    opening    lease an account, build the body, send; nothing of the answer has reached the client
+    streaming  content has reached the client: from here on a failure is final
+    ended      ``finish`` or an exception, exactly one of them
+
+While opening, a failure may be answered by another try (``retry.next_step`` decides, purely); once
+streaming it is raised, and the handler turns it into the dialect's error event.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from kiroproxy.accounts import AccountManager, Lease
+from kiroproxy.api.answer import Answer
+from kiroproxy.api.events import AnswerEvent, Ending
+from kiroproxy.api.search import is_search_only, search_answer, search_query
+from kiroproxy.api.to_kiro import KiroRequest, build
+from kiroproxy.api.tokens import estimate_turn
+from kiroproxy.api.turn import Turn
+from kiroproxy.clock import Clock
+from kiroproxy.errors import Kind, KiroProxyError, NoAccountError, UpstreamError
+from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.kiro.events import EventParser
+from kiroproxy.kiro.replies import Action, prompt_too_long
+from kiroproxy.kiro.websearch import MAX_REPLY_BYTES, parse_search_reply, search_payload
+from kiroproxy.metrics import Metrics
+from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
+from kiroproxy.upstream.calls import KiroCalls
+from kiroproxy.upstream import UpstreamResponse
+
+_log = logging.getLogger("kiroproxy.relay")
+
+
+class Delivery(Protocol):
+    """Where an answer goes: a stream or one JSON body."""
+
+    committed: bool
+    """Content has left for the client, so the request may not be repeated."""
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        """A try starts with this account and the service's name of the model. Whatever an earlier try
+        gave is forgotten (it was not committed)."""
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        """The events of one upstream read."""
+
+    def attach(self, response: UpstreamResponse) -> None:
+        """Couple the flow: a slow client pauses this response."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is worth a log line about a request that got its proper end."""
+
+    account_id: str
+    ending: Ending
+    tries: int
+    first_event_s: float
+    doubtful: str = ""
+
+
+class _Enough(Exception):
+    """A local stop was reached: raised through ``pipe`` so that the upstream connection closes."""
+
+
+class Pump:
+    """One answer's way from socket reads to the delivery. The hot path of the whole program."""
+
+    __slots__ = ("_answer", "_clock", "_decoder", "_deliver", "_parser", "first_event_at_s")
+
+    def __init__(self, answer: Answer, deliver: Callable[[list[AnswerEvent]], None], clock: Clock):
+        self._decoder = FrameDecoder()
+        self._parser = EventParser()
+        self._answer = answer
+        self._deliver = deliver
+        self._clock = clock
+        self.first_event_at_s: float | None = None
+
+    def feed(self, data: bytes) -> None:
+        """The body bytes of one socket read. Raises UpstreamError; all that was good before the fault
+        has been delivered by then, so the cut is the same however the bytes were split."""
+        frames = self._decoder.feed(data)
+        if frames:
+            batch = self._answer.feed(self._parser.parse(frames))
+            if batch:
+                if self.first_event_at_s is None:
+                    self.first_event_at_s = self._clock.monotonic()
+                self._deliver(batch)
+            if self._answer.fault is not None:
+                raise self._answer.fault
+            if self._answer.done:
+                raise _Enough
+        if self._decoder.fault is not None:
+            raise self._decoder.fault
+
+    def finish(self) -> Ending:
+        """After the upstream's own end of message (or a local stop). Raises UpstreamError."""
+        if not self._answer.done:
+            self._decoder.finish()
+        batch, ending = self._answer.finish()
+        if batch:
+            self._deliver(batch)
+        return ending
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """Event types nobody told us about, with their counts."""
+        return self._parser.unknown
+
+
+class Relay:
+    """Serves Turns. One instance for the whole program."""
+
+    def __init__(
+        self,
+        accounts: AccountManager,
+        calls: KiroCalls,
+        clock: Clock,
+        metrics: Metrics,
+        policy: RetryPolicy | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._accounts = accounts
+        self._calls = calls
+        self._clock = clock
+        self._metrics = metrics
+        self._policy = policy or RetryPolicy()
+        self._rand = rand
+
+    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+        """Deliver the answer to ``turn``. Raises KiroProxyError; ``delivery.committed`` then tells
+        whether part of the answer is already out."""
+        tries = Tries()
+        invocation_id = str(uuid.uuid4())
+        started_s = self._clock.monotonic()
+        attempt = self._search if is_search_only(turn) else self._generate
+        lease = await self._accounts.lease(turn.session, tries.excluded)
+        failure: KiroProxyError | None = None
+        try:
+            while True:
+                tries.number += 1
+                try:
+                    done = await attempt(turn, lease, tries, invocation_id, delivery)
+                except KiroProxyError as error:
+                    lease = await self._recover(error, turn, lease, tries, delivery)
+                else:
+                    done.first_event_s -= started_s
+                    return done
+        except KiroProxyError as error:
+            failure = error
+            raise
+        finally:
+            self._accounts.release(lease, failure)
+
+    async def _generate(
+        self, turn: Turn, lease: Lease, tries: Tries, invocation_id: str, delivery: Delivery
+    ) -> Outcome:
+        """One try: build, send, then pump until the upstream's end or a local stop."""
+        request = build(turn, lease.model(turn.model))
+
+        def encode(profile_arn: str | None) -> bytes:
+            return request.encode(
+                profile_arn, reasoning=tries.reasoning, extra_fields=tries.extra_fields
+            )
+
+        answer = Answer(request.plan)
+        delivery.begin(lease.account_id, request.model_id)
+        pump = Pump(answer, delivery.deliver, self._clock)
+        try:
+            response = await self._calls.generate(
+                lease.identity, encode, invocation_id=invocation_id, attempt=tries.number
+            )
+            delivery.attach(response)
+            try:
+                await response.pipe(pump.feed)
+            except _Enough:
+                pass
+            finally:
+                response.close()
+            ending = pump.finish()
+        except KiroProxyError as error:
+            raise _explained(error, request) from None
+        finally:
+            for name, count in pump.unknown.items():
+                self._metrics.count_unknown_event(name, count)
+        first_at_s = pump.first_event_at_s or self._clock.monotonic()
+        return Outcome(lease.account_id, ending, tries.number, first_at_s, answer.doubtful)
+
+    async def _search(
+        self, turn: Turn, lease: Lease, tries: Tries, invocation_id: str, delivery: Delivery
+    ) -> Outcome:
+        """The service's own web search in place of the model."""
+        query = search_query(turn)
+        delivery.begin(lease.account_id, "web_search")
+        body = await self._calls.mcp(
+            lease.identity, search_payload(invocation_id, query), MAX_REPLY_BYTES
+        )
+        call_id = f"srvtoolu_{invocation_id.replace('-', '')}"
+        batch, ending = search_answer(call_id, query, parse_search_reply(body), estimate_turn(turn))
+        first_at_s = self._clock.monotonic()
+        delivery.deliver(batch)
+        return Outcome(lease.account_id, ending, tries.number, first_at_s)
+
+    async def _recover(
+        self, error: KiroProxyError, turn: Turn, lease: Lease, tries: Tries, delivery: Delivery
+    ) -> Lease:
+        """The lease for the next try (this one, renewed or not, or another account's), or raise
+        ``error``. The lease that was given stays the caller's to release unless another comes back."""
+        step = Action.STOP
+        if isinstance(error, UpstreamError) and not delivery.committed:
+            step = next_step(error, lease.account_id, tries, self._policy)
+        _log_try(error, lease, tries, step)
+        match step:
+            case Action.RETRY:
+                delay_s = retry_delay_s(error, tries.retries, self._policy, self._rand)
+                if delay_s > self._policy.max_delay_s:
+                    raise error  # the client is told the time and can wait better than we can
+                tries.retries += 1
+                await self._clock.sleep(delay_s)
+                return lease
+            case Action.REFRESH:
+                tries.refreshed.add(lease.account_id)
+                return await self._accounts.refresh(lease)
+            case Action.STRIP_REASONING:
+                tries.reasoning = False
+                return lease
+            case Action.STRIP_FIELDS:
+                tries.extra_fields = False
+                return lease
+            case Action.NEXT_ACCOUNT:
+                tries.excluded |= {lease.account_id}
+                try:
+                    other = await self._accounts.lease(turn.session, tries.excluded)
+                except NoAccountError:
+                    raise error from None  # what this account said is truer than "none left"
+                self._accounts.release(lease, error)
+                return other
+            case _:
+                raise error
+
+
+def _log_try(error: KiroProxyError, lease: Lease, tries: Tries, step: Action) -> None:
+    fields = {
+        "account": lease.account_id,
+        "try": tries.number,
+        "error": type(error).__name__,
+        "detail": error.message,
+        "upstream_request_id": error.upstream_request_id or "",
+        "step": step.name.lower(),
+    }
+    _log.info("try failed", extra={"fields": fields})
+
+
+def _explained(error: KiroProxyError, request: KiroRequest) -> KiroProxyError:
+    """``error`` with the numbers clients look for in an over-long prompt's message."""
+    if error.kind is Kind.PROMPT_TOO_LONG:
+        error.message = prompt_too_long(
+            request.plan.input_tokens, request.plan.context_window, error.message
+        )
+    return error
