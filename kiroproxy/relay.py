@@ -37,8 +37,8 @@ from kiroproxy.kiro.replies import Action, prompt_too_long
 from kiroproxy.kiro.websearch import MAX_REPLY_BYTES, parse_search_reply, search_payload
 from kiroproxy.metrics import Metrics
 from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
-from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.upstream import UpstreamResponse
+from kiroproxy.upstream.calls import KiroCalls
 
 _log = logging.getLogger("kiroproxy.relay")
 
