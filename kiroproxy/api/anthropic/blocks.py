@@ -59,11 +59,11 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
         if (
             isinstance(block, dict)
             and block.get("type") == "text"
-            and isinstance(block.get("text"), str)
+            and isinstance(words := block.get("text"), str)
         ):
             if "cache_control" in block:
                 ignored.add("cache_control")
-            blocks.append(Text(block["text"]))
+            blocks.append(Text(words))
         else:
             blocks += _parse_block(block, (*path, index), ignored)
     return blocks
