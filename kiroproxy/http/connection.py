@@ -326,8 +326,7 @@ class Connection(asyncio.Protocol):
 
     def kill(self) -> None:
         """The server's patience is over."""
-        if self._task is not None:
-            self._task.cancel()
+        self._client_gone()
         self.transport.abort()
 
     def stop_keeping(self) -> None:

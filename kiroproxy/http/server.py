@@ -79,7 +79,8 @@ class HttpServer:
             for connection in list(self._shared.connections):
                 connection.kill()
             for task in list(self._shared.tasks):
-                task.cancel()
+                if not task.cancelling():  # a second time would interrupt its cleaning up
+                    task.cancel()
             if not await self._wait_settled(_CANCEL_S):
                 _log.error("%d handlers do not end although cancelled", self.active)
         self._listener = None
