@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import ipaddress
 import itertools
+import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, cast
 
 import anyio
@@ -27,6 +28,7 @@ HAPPY_EYEBALLS_DELAY_S: Final = 0.25
 """Head start of one address over the next: the "connection attempt delay" of RFC 8305 §5."""
 
 Address = tuple[int, Any]  # address family, what sock_connect wants
+Resolver = Callable[[str, int], Awaitable[list[Address]]]
 
 
 class Dialer:
@@ -136,12 +138,25 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-async def connect_socket(host: str, port: int) -> socket.socket:
+async def resolve(host: str, port: int) -> list[Address]:
+    """Addresses of ``host``, families taking turns so that a dead one costs one delay only."""
+    with contextlib.suppress(ValueError):
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        return [(family, (host, port))]
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    first = [(info[0], info[4]) for info in infos if info[0] == infos[0][0]]
+    second = [(info[0], info[4]) for info in infos if info[0] != infos[0][0]]
+    pairs = itertools.zip_longest(first, second)
+    return [address for pair in pairs for address in pair if address is not None]
+
+
+async def connect_socket(host: str, port: int, resolver: Resolver = resolve) -> socket.socket:
     """A connected non-blocking socket, by happy eyeballs (RFC 8305). Raises OSError.
 
     Own code, since uvloop's create_connection has no ``happy_eyeballs_delay``.
     """
-    addresses = await _resolve(host, port)
+    addresses = await resolver(host, port)
     errors: list[OSError] = []
     winners: list[socket.socket] = []
 
@@ -168,19 +183,6 @@ async def connect_socket(host: str, port: int) -> socket.socket:
     if winners:
         return winners[0]
     raise errors[0]
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    """Addresses of ``host``, families taking turns so that a dead one costs one delay only."""
-    with contextlib.suppress(ValueError):
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-        return [(family, (host, port))]
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    first = [(info[0], info[4]) for info in infos if info[0] == infos[0][0]]
-    second = [(info[0], info[4]) for info in infos if info[0] != infos[0][0]]
-    pairs = itertools.zip_longest(first, second)
-    return [address for pair in pairs for address in pair if address is not None]
 
 
 async def _connect(address: Address) -> socket.socket:
@@ -212,4 +214,6 @@ def _connect_error(
         return ConnectError(f"the name of {where} is not a host name")
     if isinstance(error, socket.gaierror):
         return ConnectError(f"the name of {where} does not resolve: {error.strerror}")
-    return ConnectError(f"no connection to {where}: {error.strerror or type(error).__name__}")
+    # Not error.strerror: asyncio puts "Connect call failed" there.
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return ConnectError(f"no connection to {where}: {reason}")

@@ -63,6 +63,7 @@ class Server:
         self.peers: list[Peer] = []
         self.errors: list[BaseException] = []
         self.port = 0
+        self.tasks: set[asyncio.Task[object]] = set()
         self._script = script
         self._tls = tls
 
@@ -81,14 +82,31 @@ class Server:
     ) -> None:
         peer = Peer(reader, writer)
         self.peers.append(peer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         try:
             await self._script(peer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client went away: its test looks at what the client saw
+        except asyncio.CancelledError:
+            pass  # the block ended; the streams of Python 3.11 trip over a cancelled handler
         except Exception as error:
             self.errors.append(error)
         finally:
             writer.close()
+            self.tasks.discard(task)
+
+    async def stop(self) -> None:
+        """Close what is open and end what still runs."""
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(set(self.tasks))
+        for peer in self.peers:
+            peer.writer.transport.abort()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await peer.writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -101,8 +119,7 @@ async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         yield server
     finally:
         listener.close()
-        for peer in server.peers:
-            peer.writer.transport.abort()
+        await server.stop()
     if server.errors:
         raise server.errors[0]
 

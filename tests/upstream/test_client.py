@@ -21,6 +21,7 @@ from kiroproxy.errors import (
     UpstreamTimeoutError,
 )
 from kiroproxy.upstream import PoolLimits, UpstreamClient
+from tests.upstream.fakes import ManualClock
 from tests.upstream.peers import CHUNKED_HEAD, PATIENT, Peer, chunk, serve, sized
 
 BIG_BODY = b"x" * 8_000_000
@@ -597,64 +598,84 @@ async def test_total_timeout_while_bytes_keep_coming() -> None:
 
 
 async def test_idle_timeout_counts_from_the_last_read() -> None:
-    """Four gaps of half the limit each are fine, one gap over it is not."""
+    """Four gaps within the limit are fine, one over it is not. The clock is ours, so load is too."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(CHUNKED_HEAD)
         for _ in range(4):
-            await asyncio.sleep(0.2)
+            await turn.wait()
+            turn.clear()
             await peer.send(chunk(b"x"))
         await peer.client_closed()
 
-    client = UpstreamClient()
+    async def drive() -> None:
+        for number in range(4):
+            clock.now_s += 0.015
+            await asyncio.sleep(0.05)  # time for a timer that counts wrongly to run out
+            turn.set()
+            while len(got) == number:
+                await asyncio.sleep(0.001)
+        clock.now_s += 0.025
+
+    clock, turn = ManualClock(), asyncio.Event()
+    client = UpstreamClient(clock=clock)
     got: list[bytes] = []
     async with serve(script) as server:
-        response = await client.send("GET", server.url, [], b"", replace(PATIENT, idle_s=0.4))
+        response = await client.send("GET", server.url, [], b"", replace(PATIENT, idle_s=0.02))
+        driving = asyncio.create_task(drive())
         with pytest.raises(UpstreamTimeoutError) as caught:
             await response.pipe(got.append)
         assert caught.value.phase == "idle"
         assert got == [b"x"] * 4
+        await driving
         await server.peers[0].seen_close.wait()
 
 
 async def test_time_while_paused_is_not_idle_time() -> None:
+    """Neither in the pause nor behind it; what was left of the limit before it still counts."""
+
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(sized(b"abcd")[:-2])
-        await resumed.wait()
-        await peer.send(b"cd")
+        await go_on.wait()
+        await peer.send(b"c")
+        await peer.client_closed()
 
-    client = UpstreamClient()
-    resumed = asyncio.Event()
+    clock, go_on = ManualClock(), asyncio.Event()
+    client = UpstreamClient(clock=clock)
     got: list[bytes] = []
     async with serve(script) as server:
-        response = await client.send("GET", server.url, [], b"", replace(PATIENT, idle_s=0.2))
+        response = await client.send("GET", server.url, [], b"", replace(PATIENT, idle_s=0.02))
         response.pause()
         piping = asyncio.create_task(response.pipe(got.append))
-        await asyncio.sleep(0.6)
+        clock.now_s += 10
+        await asyncio.sleep(0.05)
         response.resume()
-        resumed.set()
-        await piping
-        assert b"".join(got) == b"abcd"
-        await client.aclose()
+        await asyncio.sleep(0.05)
+        assert not piping.done()
+        go_on.set()
+        while b"".join(got) != b"abc":
+            await asyncio.sleep(0.001)
+        clock.now_s += 0.025
+        with pytest.raises(UpstreamTimeoutError) as caught:
+            await piping
+        assert caught.value.phase == "idle"
 
 
-async def test_idle_timeout_still_works_after_a_pause() -> None:
+async def test_total_time_goes_on_while_paused() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
-        await peer.send(sized(b"abcd")[:-2])
+        await peer.send(CHUNKED_HEAD)
         await peer.client_closed()
 
     client = UpstreamClient()
     async with serve(script) as server:
-        response = await client.send("GET", server.url, [], b"", replace(PATIENT, idle_s=0.05))
+        response = await client.send("GET", server.url, [], b"", replace(PATIENT, total_s=0.1))
         response.pause()
-        await asyncio.sleep(0.15)
-        response.resume()
         with pytest.raises(UpstreamTimeoutError) as caught:
             await response.read(100)
-        assert caught.value.phase == "idle"
+        assert caught.value.phase == "total"
 
 
 async def test_connect_timeout_covers_waiting_for_a_place() -> None:

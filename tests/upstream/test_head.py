@@ -65,7 +65,7 @@ def test_garbage_is_a_protocol_error(case: str) -> None:
 
 
 def test_error_does_not_quote_what_came() -> None:
-    with pytest.raises(PeerProtocolError, match="illegal status line$"):
+    with pytest.raises(PeerProtocolError, match=r"illegal status line$"):
         feed_all([b'{"accessToken":"hunter2"}\r\n\r\n'])
 
 
