@@ -18,7 +18,7 @@ import sys
 import time
 import zlib
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 
@@ -117,8 +117,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 STAMP = re.compile(rb"@(\d{19})@")
 STAMP_BYTES = 21
@@ -15,8 +16,7 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 @dataclass(slots=True)
 class Reply:
-    """``latencies_ns`` and ``first_s`` only where stamps were read; ``body`` only where kept, with
-    its chunk framing."""
+    """Timed: ``events`` and ``latencies_ns``. Not timed: ``body``, with its chunk framing."""
 
     status: int = 0
     body: bytes = b""
@@ -25,7 +25,7 @@ class Reply:
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection. ``timed``: read the clock stamps out of the body as it comes."""
+    """One kept-alive connection."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -33,13 +33,17 @@ class Connection(asyncio.Protocol):
         self._timed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
-    def request(self, data: bytes, *, timed: bool = False) -> asyncio.Future[Reply]:
+    def request(
+        self, data: bytes, *, timed: bool = False, measure_from_ns: int = 0
+    ) -> asyncio.Future[Reply]:
+        """Send; the reply comes when its last byte has. ``timed``: read the clock stamps out of the
+        body as it comes; latencies of events written before ``measure_from_ns`` are not kept."""
         assert self._done is None or self._done.done()
         self._done = asyncio.get_running_loop().create_future()
         self._timed = timed
+        self._measure_from_ns = measure_from_ns
         self._reply = Reply()
         self._head = bytearray()
         self._parts: list[bytes] = []
@@ -84,14 +88,16 @@ class Connection(asyncio.Protocol):
         """All stamps of ``window``; what may be the beginning of one stays in the tail."""
         end = 0
         for match in STAMP.finditer(window):
-            self._reply.latencies_ns.append(now - int(match[1]))
+            self._reply.events += 1
+            stamp = int(match[1])
+            if stamp >= self._measure_from_ns:
+                self._reply.latencies_ns.append(now - stamp)
             end = match.end()
         self._tail = window[max(end, len(window) - STAMP_BYTES) :]
 
     def _finish(self) -> None:
         reply = self._reply
         reply.body = b"".join(self._parts)
-        reply.events = len(reply.latencies_ns)
         assert self._done is not None
         self._done.set_result(reply)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from typing import cast
 
 from bench.loops import run
 
@@ -22,9 +23,8 @@ class Side(asyncio.Protocol):
         self.waiting: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.writelines(self.waiting)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self.transport.writelines(self.waiting)
         self.waiting.clear()
 
     def data_received(self, data: bytes) -> None:

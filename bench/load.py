@@ -1,0 +1,365 @@
+"""The whole relay under load, on loopback, beside a relay that only copies bytes.
+
+Run: ``python -m bench.load [--only NAME …] [--out FILE]``. Every scenario runs against both relays in
+turn, in the same run, with the same client and the same upstream; all are processes of their own. With
+two processors or more the relay has one to itself. Every answer is checked: all events, in order,
+with a proper end; one that is not fails the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from bench.load_client import Connection, Reply, connect_many, http_request, numbers_in
+from bench.loops import loop_name, run
+from bench.processes import START_TIMEOUT_S, Process, free_port
+from bench.workloads import big_request
+
+KEY = "key"
+SCENARIO_TIMEOUT_S = 120.0
+WARM_UP_S = 2.0
+SHORT_EVENTS = 5  # of an answer to a request without an order
+MESSAGE_STOP = b'data: {"type":"message_stop"}\n\n'
+
+Row = dict[str, float]
+
+
+class Target(NamedTuple):
+    name: str
+    process: Process
+
+    @property
+    def is_proxy(self) -> bool:
+        return self.name == "kiroproxy"
+
+
+Scenario = Callable[[Target], Awaitable[Row]]
+
+
+# -- requests and checks ------------------------------------------------------------------------------
+
+
+def stream_request(count: int, rate: int = 0, batch: int = 1) -> bytes:
+    order = f"[[bench count={count} rate={rate} batch={batch}]]"
+    return _request(order, stream=True)
+
+
+def _request(text: str, *, stream: bool) -> bytes:
+    body = orjson.dumps(
+        {
+            "model": "claude-sonnet-4-5",
+            "max_tokens": 10_000_000,
+            "stream": stream,
+            "messages": [{"role": "user", "content": text}],
+        }
+    )
+    return http_request(body, KEY)
+
+
+def check_stream(target: Target, reply: Reply, count: int) -> None:
+    assert reply.status == 200, (reply.status, reply.body[:500])
+    assert numbers_in(reply.body) == list(range(count)), f"{target.name}: events lost or out of order"
+    if target.is_proxy:
+        assert MESSAGE_STOP in reply.body, "no message_stop"
+
+
+def check_short(target: Target, reply: Reply) -> None:
+    assert reply.status == 200, (reply.status, reply.body[:500])
+    if target.is_proxy:
+        text = orjson.loads(reply.body)["content"][0]["text"]
+        assert text.count("@") == 2 * SHORT_EVENTS, text
+    else:
+        assert numbers_in(reply.body) == list(range(SHORT_EVENTS))
+
+
+class Meter:
+    """Wall and processor time between ``with`` and its end."""
+
+    def __init__(self, target: Target) -> None:
+        self._process = target.process
+
+    def __enter__(self) -> Meter:
+        self._cpu_s, self._began_s = self._process.cpu_s(), time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall_s = time.monotonic() - self._began_s
+        self.cpu_s = self._process.cpu_s() - self._cpu_s
+
+
+# -- scenarios ----------------------------------------------------------------------------------------
+
+
+def one_stream(batch: int, events: int = 20_000, rounds: int = 8) -> Scenario:
+    """One client, one answer after the other, as fast as they come."""
+
+    async def scenario(target: Target) -> Row:
+        (connection,) = await connect_many(target.process.port, 1)
+        request = stream_request(events, batch=batch)
+        await connection.request(request)
+        walls, cpus = [], []
+        for _ in range(rounds):
+            with Meter(target) as meter:
+                reply = await connection.request(request)
+            check_stream(target, reply, events)
+            walls.append(meter.wall_s)
+            cpus.append(meter.cpu_s)
+        connection.close()
+        return {
+            "events_per_s": events / statistics.median(walls),
+            "cpu_s_per_million_events": statistics.median(cpus) / events * 1e6,
+        }
+
+    return scenario
+
+
+def many_streams(streams: int = 64, events: int = 500, rounds: int = 5) -> Scenario:
+    """Many answers at once, as fast as they come."""
+
+    async def scenario(target: Target) -> Row:
+        connections = await connect_many(target.process.port, streams)
+        request = stream_request(events)
+        walls, cpus = [], []
+        for _ in range(rounds):
+            with Meter(target) as meter:
+                replies = await asyncio.gather(*(one.request(request) for one in connections))
+            for reply in replies:
+                check_stream(target, reply, events)
+            walls.append(meter.wall_s)
+            cpus.append(meter.cpu_s)
+        _close(connections)
+        total = streams * events
+        return {
+            "events_per_s": total / statistics.median(walls),
+            "cpu_s_per_million_events": statistics.median(cpus) / total * 1e6,
+        }
+
+    return scenario
+
+
+def paced(streams: int, rate: int, seconds: int) -> Scenario:
+    """Answers at a model's pace. Latency: from the upstream's write to the client's read, for events
+    written after the first WARM_UP_S, when all requests have been taken in."""
+
+    async def scenario(target: Target) -> Row:
+        connections = await connect_many(target.process.port, streams)
+        count = rate * seconds
+        request = stream_request(count, rate=rate)
+        with Meter(target) as meter:
+            from_ns = time.monotonic_ns() + int(WARM_UP_S * 1e9)
+            replies = await asyncio.gather(
+                *(one.request(request, timed=True, measure_from_ns=from_ns) for one in connections)
+            )
+        memory = target.process.memory_mb()
+        for reply in replies:
+            assert (reply.status, reply.events) == (200, count), (reply.status, reply.events)
+        _close(connections)
+        latencies = sorted(one for reply in replies for one in reply.latencies_ns)
+        return {
+            "events": len(latencies),
+            "latency_ms_p50": latencies[len(latencies) // 2] / 1e6,
+            "latency_ms_p99": latencies[len(latencies) * 99 // 100] / 1e6,
+            "latency_ms_max": latencies[-1] / 1e6,
+            "cpu_percent": meter.cpu_s / meter.wall_s * 100,
+            "memory_mb": memory,
+        }
+
+    return scenario
+
+
+def short_requests(connections: int, seconds: float, big: bool = False) -> Scenario:
+    """Not streamed: each connection asks again as soon as it is answered."""
+
+    async def scenario(target: Target) -> Row:
+        request = http_request(big_request(stream=False), KEY) if big else _request("Hi", stream=False)
+        open_ = await connect_many(target.process.port, connections)
+        took: list[float] = []
+
+        async def ask(connection: Connection, until_s: float) -> None:
+            while (began_s := time.monotonic()) < until_s:
+                check_short(target, await connection.request(request))
+                took.append(time.monotonic() - began_s)
+
+        with Meter(target) as meter:
+            until_s = time.monotonic() + seconds
+            await asyncio.gather(*(ask(one, until_s) for one in open_))
+        _close(open_)
+        return {
+            "requests_per_s": len(took) / meter.wall_s,
+            "cpu_ms_per_request": meter.cpu_s / len(took) * 1e3,
+            "answer_ms_p50": statistics.median(took) * 1e3,
+        }
+
+    return scenario
+
+
+def _close(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "one stream, 20,000 events, a chunk each": one_stream(batch=1),
+    "one stream, 20,000 events, 64 to a chunk": one_stream(batch=64),
+    "64 streams × 500 events": many_streams(),
+    "200 streams × 50 events/s": paced(200, 50, 8),
+    "1000 streams × 10 events/s": paced(1_000, 10, 10),
+    "small requests, 32 connections": short_requests(32, 4.0),
+    "1.5 MB requests, 4 connections": short_requests(4, 5.0, big=True),
+}
+
+
+# -- the run ------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """The processes of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        relay_cpu, other_cpu = (1, 0) if (os.cpu_count() or 1) > 1 else (None, None)
+        self._relay_cpu = relay_cpu
+        if other_cpu is not None:
+            os.sched_setaffinity(0, {other_cpu})
+        port = free_port()
+        arguments = ["-m", "bench.fast_upstream", str(port)]
+        self.upstream = self._start("upstream", arguments, port, cpu=other_cpu)
+        self.upstream.wait_until_open()
+
+    def _start(
+        self,
+        name: str,
+        arguments: list[str],
+        port: int,
+        *,
+        cpu: int | None,
+        env: dict[str, str] | None = None,
+    ) -> Process:
+        return Process(arguments, port=port, log=self._folder / f"{name}.log", env=env, cpu=cpu)
+
+    def start_raw_relay(self) -> Target:
+        port = free_port()
+        arguments = ["-m", "bench.raw_relay", str(port), str(self.upstream.port)]
+        relay = self._start("raw", arguments, port, cpu=self._relay_cpu)
+        relay.wait_until_open()
+        return Target("raw relay", relay)
+
+    def start_proxy(self) -> Target:
+        """Not waited for: what comes until its first answer is measured."""
+        port = free_port()
+        home = self._folder / "home"
+        home.mkdir(exist_ok=True)
+        env = {
+            "HOME": str(home),
+            "KIROPROXY_STATE_DIR": str(home / "state"),
+            "KIRO_API_KEY": "ksk_" + "b" * 32,
+            "KIRO_API_URL": f"http://127.0.0.1:{self.upstream.port}",
+            "KIRO_CLIENT_TOKEN": KEY,
+        }
+        arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
+        proxy = self._start("proxy", arguments, port, cpu=self._relay_cpu, env=env)
+        return Target("kiroproxy", proxy)
+
+
+async def first_answer(target: Target) -> float:
+    """Seconds from the start of the process to the end of its first good answer."""
+    target.process.wait_until_open()
+    (connection,) = await connect_many(target.process.port, 1)
+    while time.monotonic() < target.process.started_s + START_TIMEOUT_S:
+        reply = await connection.request(_request("Hi", stream=False))
+        if reply.status == 200:
+            check_short(target, reply)
+            connection.close()
+            return time.monotonic() - target.process.started_s
+        await asyncio.sleep(0.005)
+    raise RuntimeError(f"no good answer: {reply.status} {reply.body[:500]!r}")
+
+
+async def measure(bench: Bench, only: list[str]) -> dict[str, Any]:
+    starts = []
+    for _ in range(3):
+        trial = bench.start_proxy()
+        starts.append(await first_answer(trial))
+        trial.process.stop()
+    raw, proxy = bench.start_raw_relay(), bench.start_proxy()
+    try:
+        await first_answer(proxy)
+        idle_mb = proxy.process.memory_mb()
+        results: dict[str, dict[str, Row]] = {}
+        for name, scenario in SCENARIOS.items():
+            if only and not any(word in name for word in only):
+                continue
+            results[name] = {}
+            for target in (raw, proxy):
+                async with asyncio.timeout(SCENARIO_TIMEOUT_S):
+                    row = await scenario(target)
+                results[name][target.name] = row
+                print(f"{name}: {target.name}: {shown(row)}", flush=True)
+        await asyncio.sleep(1.0)
+        process = {
+            "start_to_first_answer_s": statistics.median(starts),
+            "memory_idle_mb": idle_mb,
+            "memory_after_mb": proxy.process.memory_mb(),
+            "memory_most_mb": proxy.process.memory_mb("VmHWM"),
+            "sockets_left_open": proxy.process.open_sockets(),
+        }
+        print(f"process: {shown(process)}")
+        return {"machine": machine(), "scenarios": results, "process": process}
+    finally:
+        proxy.process.stop()
+        raw.process.stop()
+
+
+def shown(row: Row) -> str:
+    return ", ".join(f"{name} {value:,.2f}" for name, value in row.items())
+
+
+def machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processors": os.cpu_count(),
+        "model": models[0] if models else platform.machine(),
+        "python": platform.python_version(),
+        "loop": loop_name(),
+        "load_average_at_start": os.getloadavg()[0],
+        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="*", default=[], help="scenarios whose name has this word")
+    parser.add_argument("--out", type=Path, help="write the numbers there as JSON")
+    arguments = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.disable()  # of this process alone: its pauses would count as the relay's latency
+    with tempfile.TemporaryDirectory(prefix="kiroproxy-bench-") as folder:
+        bench = Bench(Path(folder))
+        try:
+            results = run(measure(bench, arguments.only))
+        finally:
+            bench.upstream.stop()
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
