@@ -82,7 +82,7 @@ class _Fitter:
         target = self._lookup(reference)
         if reference in self._open:
             kind = target.get("type") if isinstance(target, dict) else None
-            return {"type": kind} if kind in _TYPES and isinstance(kind, str) else {}
+            return {"type": kind} if isinstance(kind, str) and kind in _TYPES else {}
         self._open.append(reference)
         fitted = self._node(target, depth + 1)
         self._open.pop()

@@ -163,7 +163,9 @@ def _admits_object(schema: Schema, value: object, root: Schema, depth: int) -> b
     known = schema.get("properties")
     known = known if isinstance(known, dict) else {}
     required = schema.get("required")
-    if isinstance(required, list) and any(name not in value for name in required):
+    if isinstance(required, list) and not all(
+        name in value for name in required if isinstance(name, str)
+    ):
         return False
     rest = schema.get("additionalProperties", True)
     return all(admits(known.get(name, rest), item, root, depth + 1) for name, item in value.items())

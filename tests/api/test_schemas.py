@@ -130,6 +130,10 @@ def test_fit_recursive_reference_ends() -> None:
     }
 
 
+def test_fit_recursive_reference_to_a_broken_type_ends() -> None:
+    assert fitted({"$ref": "#", "type": {}}) == {"type": "object", "properties": {}}
+
+
 def test_fit_references_that_multiply_end() -> None:
     defs: dict[str, Any] = {
         f"n{i}": {"anyOf": [{"$ref": f"#/$defs/n{i + 1}"}] * 10} for i in range(12)

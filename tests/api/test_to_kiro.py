@@ -359,6 +359,11 @@ def test_unfit_ids_change_on_both_sides() -> None:
     assert results_of(turn)[0]["status"] == "success"
 
 
+def test_call_in_a_user_message_is_quoted() -> None:
+    turn = turn_of(user(use(command="ls"), "a"))
+    assert current(turn)["content"] == '[Tool call Bash: {"command":"ls"}]\n\na'
+
+
 def test_empty_property_names_in_inputs_are_renamed() -> None:
     call = ToolUse("i", "Bash", {"": 1, "_": 2, "deep": [{"": 3}]})
     turn = turn_of(user("a"), assistant(call), user(result("i")))

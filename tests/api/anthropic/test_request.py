@@ -250,6 +250,13 @@ def test_parse_deepest_allowed_input_makes_a_request() -> None:
     assert check_request(build(turn, PLAIN).encode(None)) == []
 
 
+def test_parse_deep_server_results_are_not_shown() -> None:
+    content = b'{"type":"mcp_tool_result","content":%s}' % nested(400)
+    body = b'{"model":"m","messages":[{"role":"user","content":[%s]}]}' % content
+    [block] = parse_messages_request(body, {}.get).messages[0].blocks
+    assert block == Text("[mcp_tool_result] (nested too deeply to be shown)")
+
+
 def test_parse_results_in_results_end_with_an_error() -> None:
     block: Any = {"type": "text", "text": "x"}
     for _ in range(80):
@@ -383,6 +390,14 @@ def test_parse_unknown_blocks_are_named() -> None:
     assert turn.ignored == ["content.hologram"]
 
 
+def test_parse_cache_control_and_citations_are_named() -> None:
+    cached = {"cache_control": {"type": "ephemeral"}}
+    text = {"type": "text", "text": "x", **cached}
+    paper = {**document(type="text", data="w"), "citations": {"enabled": True}}
+    messages = [{"role": "user", "content": [text, {**image(), **cached}, paper]}]
+    assert parse(messages=messages).ignored == ["cache_control", "citations"]
+
+
 # --- tools ---
 
 
@@ -423,6 +438,14 @@ def test_parse_client_tools_get_their_documented_schema(
     [tool] = parse(tools=[{"type": kind, "name": name}]).tools
     assert tool.name == name
     assert properties <= tool.schema["properties"].keys()
+
+
+def test_parse_placeholder_name_without_deferral_is_a_tool() -> None:
+    turn = parse(
+        tools=[{"name": "DeferredToolPlaceholder", "cache_control": {"type": "ephemeral"}}]
+    )
+    assert [tool.name for tool in turn.tools] == ["DeferredToolPlaceholder"]
+    assert turn.ignored == ["cache_control"]
 
 
 def test_parse_old_text_editor_can_undo_and_inserts_with_new_str() -> None:
