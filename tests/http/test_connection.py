@@ -370,7 +370,7 @@ async def test_abort_cuts_the_message() -> None:
             await b.feed(wire)
             assert b.transport.closed
             assert b.transport.aborted is aborted  # without chunks only a reset tells
-            assert b"0\r\n\r\n" not in b.transport.written
+            assert b"\r\n0\r\n\r\n" not in b.transport.written
             assert b"nothing" not in b.transport.written
 
 
@@ -439,7 +439,7 @@ async def test_failure_after_the_start_cuts_the_answer(
     async with bench([Route("GET", "/", handler)]) as b:  # type: ignore[arg-type]
         await b.feed(request("GET", "/"))
         assert b.transport.closed
-        assert b"0\r\n\r\n" not in b.transport.written
+        assert b"\r\n0\r\n\r\n" not in b.transport.written
     assert len(caplog.records) == 1
 
 

@@ -79,7 +79,7 @@ async def test_pings_come_before_the_first_event_and_data_follows() -> None:
         opening = await client.read_until(b"START PING ")
         opening += await client.read_until(b"PING ")
         gate.set()
-        rest = opening + await client.read_until(b"0\r\n\r\n")
+        rest = opening + await client.read_until(b"\r\n0\r\n\r\n")
         (answer,) = parse_answers(rest, "GET")
         assert answer.body.startswith(b"START PING PING ")
         assert answer.body.endswith(b"DATA END")
@@ -104,7 +104,7 @@ async def test_no_ping_while_something_is_written() -> None:
 
     async with serving([Route("GET", "/", handler)]) as (_, port), client_of(port) as client:
         await client.send(request("GET", "/"))
-        (answer,) = parse_answers(await client.read_until(b"0\r\n\r\n"), "GET")
+        (answer,) = parse_answers(await client.read_until(b"\r\n0\r\n\r\n"), "GET")
         pings_allowed = sum(int(silence / interval_s) for silence in silences)
         assert answer.body.count(b"PING") <= pings_allowed
 
