@@ -109,7 +109,7 @@ def _run_server(arguments: argparse.Namespace) -> int:
         return _serve(config, None)
     with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
         # Nothing of the user's own may leak into the demo: neither a sign-in nor an address.
-        names = {s.name for s in SETTINGS if not s.name.startswith("KIRO_")}
+        names = {s.name for s in SETTINGS} - DEMO_REPLACES
         environment = {k: v for k, v in {**dotenv, **os.environ}.items() if k in names}
         flags.setdefault("KIROPROXY_STATE_DIR", folder)
         config = load(flags, environment, {}, Path(folder))
@@ -160,6 +160,9 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         if simulator is not None:
             await simulator.stop()
     return EXIT_OK
+
+
+DEMO_REPLACES = {"KIRO_API_URL", "KIRO_SOCIAL_AUTH_URL", "KIRO_OIDC_URL", "KIRO_REGION"}
 
 
 def _demo_environment(simulator: Simulator, url: str) -> dict[str, str]:

@@ -274,7 +274,8 @@ ROWS: Final = (
     Row(
         "rate",
         Kind.RATE_LIMITED,
-        Remedy(Action.RETRY, Health.COOL, Action.NEXT_ACCOUNT),
+        # Not tried again here: each try was measured to prolong the penalty, and clients come back.
+        Remedy(Action.NEXT_ACCOUNT, Health.COOL),
         "Kiro is limiting how fast this account may send requests; wait a little.",
         frozenset({429}),
     ),

@@ -157,19 +157,19 @@ REPLIES: dict[str, tuple[int, str, str, str | None, Kind, Remedy]] = {
     "413": (413, "", "length limit exceeded", None, Kind.TOO_LARGE, Remedy(A.STOP)),
     "rate": (
         429, "ThrottlingException", RATE_TEXT, "USER_REQUEST_RATE_EXCEEDED",
-        Kind.RATE_LIMITED, Remedy(A.RETRY, H.COOL, A.NEXT_ACCOUNT),
+        Kind.RATE_LIMITED, Remedy(A.NEXT_ACCOUNT, H.COOL),
     ),
     "rate as 400": (
         400, "ThrottlingException", RATE_TEXT, "USER_REQUEST_RATE_EXCEEDED",
-        Kind.RATE_LIMITED, Remedy(A.RETRY, H.COOL, A.NEXT_ACCOUNT),
+        Kind.RATE_LIMITED, Remedy(A.NEXT_ACCOUNT, H.COOL),
     ),
     "rate by its model's name": (
         400, "ThrottlingError", RATE_TEXT, None,
-        Kind.RATE_LIMITED, Remedy(A.RETRY, H.COOL, A.NEXT_ACCOUNT),
+        Kind.RATE_LIMITED, Remedy(A.NEXT_ACCOUNT, H.COOL),
     ),
     "credit rate": (
         429, "ThrottlingException", "slow down", "CREDIT_CONSUMPTION_RATE_EXCEEDED",
-        Kind.RATE_LIMITED, Remedy(A.RETRY, H.COOL, A.NEXT_ACCOUNT),
+        Kind.RATE_LIMITED, Remedy(A.NEXT_ACCOUNT, H.COOL),
     ),
     "capacity": (
         429, "ThrottlingException", "no", "INSUFFICIENT_MODEL_CAPACITY",
