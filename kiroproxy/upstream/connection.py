@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from kiroproxy.errors import InternalError, StaleConnectionError
+from kiroproxy.net import FlowControl, disable_nagle
 from kiroproxy.upstream.origin import Origin
 
 
@@ -65,9 +66,8 @@ class Connection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
+        self._flow: FlowControl | None = None
         self._receiver: Receiver | None = None
-        self._reading_paused = False
-        self._unsent = False
 
     # -- used by the pool and by exchanges
 
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
 
         May say False too early (TLS buffers twice), never True too late.
         """
-        return self._unsent
+        return self._flow is not None and self._flow.write_paused
 
     def usable(self) -> bool:
         """Whether a new exchange may begin: idle or new, open, and nothing to read.
@@ -98,13 +98,13 @@ class Connection(asyncio.Protocol):
 
         Raises StaleConnectionError, with nothing written, when the peer is already gone.
         """
-        if not self.usable():
+        transport = self._transport
+        if transport is None or not self.usable():
             self.abort()
             raise StaleConnectionError(f"{self.origin.host} closed an idle connection")
         self._go(State.ACTIVE)
         self.exchanges += 1
         self._receiver = receiver
-        transport = self._open_transport()
         for data in request:  # not writelines: before Python 3.12 that joins, copying a big body
             transport.write(data)
 
@@ -132,14 +132,13 @@ class Connection(asyncio.Protocol):
         self._on_closed(self)
 
     def pause_reading(self) -> None:
-        if not self._reading_paused and self.state is State.ACTIVE:
-            self._reading_paused = True
-            self._open_transport().pause_reading()
+        """Take nothing more from the socket; only within an exchange."""
+        if self._flow is not None and self.state is State.ACTIVE:
+            self._flow.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._reading_paused and self.state is not State.CLOSED:
-            self._reading_paused = False
-            self._open_transport().resume_reading()
+        if self._flow is not None and self.state is not State.CLOSED:
+            self._flow.resume_reading()
 
     # -- called by the transport
 
@@ -152,7 +151,9 @@ class Connection(asyncio.Protocol):
         # the kernel: what the stale retry (client.py) hangs on. 1, not 0: asyncio's TLS transport
         # compares with >= and would report an empty buffer as full.
         self._transport.set_write_buffer_limits(high=1, low=0)
-        _set_socket_options(self._transport)
+        self._flow = FlowControl(self._transport)
+        disable_nagle(self._transport)
+        _keep_alive(self._transport)
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
@@ -169,10 +170,12 @@ class Connection(asyncio.Protocol):
         self._mark_closed()
 
     def pause_writing(self) -> None:
-        self._unsent = True
+        if self._flow is not None:
+            self._flow.pause_writing()
 
     def resume_writing(self) -> None:
-        self._unsent = False
+        if self._flow is not None:
+            self._flow.resume_writing()
 
     # -- inside
 
@@ -185,11 +188,6 @@ class Connection(asyncio.Protocol):
     def _mark_closed(self) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
-
-    def _open_transport(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise InternalError("a connection was used before it was made")
-        return self._transport
 
     def _go(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -212,9 +210,8 @@ def _is_readable(transport: asyncio.Transport) -> bool:
     return bool(poller.poll(0))
 
 
-def _set_socket_options(transport: asyncio.Transport) -> None:
-    """Small writes leave at once; a peer that vanished is noticed by the kernel in the end."""
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Let the kernel find out about a peer that vanished without a word."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

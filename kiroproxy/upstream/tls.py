@@ -15,7 +15,7 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio.to_thread
@@ -79,7 +79,12 @@ def _load_system(context: ssl.SSLContext) -> None:
     context.set_default_verify_paths()
     if _has_certificates(context):
         return
-    for ca_file in CA_FILES:
+    load_first_bundle(context, CA_FILES)
+
+
+def load_first_bundle(context: ssl.SSLContext, ca_files: Sequence[str]) -> None:
+    """Load the first of ``ca_files`` that exists. Raises ConfigError when none does."""
+    for ca_file in ca_files:
         if os.path.isfile(ca_file):
             context.load_verify_locations(cafile=ca_file)
             return

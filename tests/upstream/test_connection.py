@@ -104,11 +104,11 @@ async def test_use_before_the_transport_is_there() -> None:
 async def test_unsent_follows_the_write_buffer() -> None:
     rig = Rig(State.ACTIVE)
     assert rig.transport.limits == (1, 0)
-    assert not rig.connection.unsent
-    rig.connection.pause_writing()
-    assert rig.connection.unsent
-    rig.connection.resume_writing()
-    assert not rig.connection.unsent
+    seen = [rig.connection.unsent]
+    for event in (rig.connection.pause_writing, rig.connection.resume_writing):
+        event()
+        seen.append(rig.connection.unsent)
+    assert seen == [False, True, False]
 
 
 @pytest.mark.parametrize("state", State)

@@ -11,7 +11,7 @@ import trustme
 
 from kiroproxy.errors import ConfigError
 from kiroproxy.upstream import load_tls_context
-from kiroproxy.upstream.tls import build_tls_context
+from kiroproxy.upstream.tls import build_tls_context, load_first_bundle
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,18 @@ def test_system_certificates_are_loaded_or_their_absence_is_said() -> None:
         assert "ca-certificates" in str(error)
     else:
         assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_first_bundle_that_exists_is_loaded(ca_file: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    load_first_bundle(context, [str(tmp_path / "missing"), str(ca_file), str(tmp_path)])
+    assert context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_system_without_certificates_is_a_config_error(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.raises(ConfigError, match="ca-certificates"):
+        load_first_bundle(context, [str(tmp_path / "missing")])
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
