@@ -25,7 +25,10 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
         "output_tokens": max(1, usage.output_tokens),
     }
     if usage.web_searches:
-        fields["server_tool_use"] = {"web_search_requests": usage.web_searches}
+        fields["server_tool_use"] = {
+            "web_search_requests": usage.web_searches,
+            "web_fetch_requests": 0,  # never made; the SDK's model wants the key
+        }
     return fields
 
 
