@@ -85,13 +85,17 @@ class Connection(asyncio.Protocol):
         return self._flow is not None and self._flow.write_paused
 
     def usable(self) -> bool:
-        """Whether a new exchange may begin: idle or new, open, and nothing to read.
+        """Whether a new exchange may begin: new or idle, open, and when idle nothing to read.
 
         Asking the kernel closes the gap between the peer's FIN arriving and the loop telling us.
+        Not on a new connection: there TLS 1.3 session tickets may wait, and they mean no harm.
         """
-        if self.state not in (State.NEW, State.IDLE) or self._transport is None:
+        transport = self._transport
+        if State.ACTIVE not in TRANSITIONS[self.state] or transport is None:
             return False
-        return not self._transport.is_closing() and not _is_readable(self._transport)
+        if transport.is_closing():
+            return False
+        return self.state is State.NEW or not _is_readable(transport)
 
     def begin(self, request: list[bytes], receiver: Receiver) -> None:
         """Start an exchange: write ``request``, route reads to ``receiver``.

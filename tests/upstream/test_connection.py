@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -92,6 +93,22 @@ async def test_abort_before_the_transport_is_there() -> None:
     connection.abort()
     await asyncio.wait_for(connection.closed, 5)
     assert FakeTransport(connection).aborted
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.IDLE])
+@pytest.mark.parametrize("waiting", ["nothing", "bytes", "eof", "closed"])
+async def test_usable_asks_the_kernel_about_an_idle_connection(state: State, waiting: str) -> None:
+    rig = Rig(state)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        rig.transport.socket = ours
+        if waiting == "bytes":
+            theirs.send(b"x")
+        elif waiting == "eof":
+            theirs.close()
+        elif waiting == "closed":
+            ours.close()
+        assert rig.connection.usable() is (state is State.NEW or waiting == "nothing")
 
 
 async def test_use_before_the_transport_is_there() -> None:
