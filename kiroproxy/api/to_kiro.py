@@ -1,8 +1,8 @@
 """Turn → the request the service takes.
 
 The service keeps no state and answers nearly every breach with the same "Improperly formed request.",
-so these rules hold for every Turn that goes in (tool inputs and schemas nested at most
-``turn`` parsers' 100 levels):
+so these rules hold for every Turn that goes in (tool inputs and schemas nested no deeper than
+``checks.MAX_DEPTH``, which the parsers see to):
 
 1. History starts with a user message, ends with an assistant message, and alternates; the current
    message is the user's. The system prompt is a pair of its own in front, so that the user's words
