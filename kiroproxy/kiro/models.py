@@ -240,7 +240,7 @@ def resolve(name: str, catalogue: Sequence[ModelInfo]) -> ModelInfo:
     for spelling in spellings:
         if spelling in aliases:
             return by_id[aliases[spelling].lower()]
-    near = None if catalogue is FALLBACK else _nearest(spellings, catalogue)
+    near = None if tuple(catalogue) == FALLBACK else _nearest(spellings, catalogue)
     return near if near is not None else _unknown(name, spellings)
 
 

@@ -173,7 +173,8 @@ def test_resolve_never_changes_the_family() -> None:
 
 
 def test_resolve_fallback_table_moves_nothing() -> None:
-    assert resolve("claude-haiku-9-1", FALLBACK).id == "claude-haiku-9.1"
+    for catalogue in (FALLBACK, list(FALLBACK)):
+        assert resolve("claude-haiku-9-1", catalogue).id == "claude-haiku-9.1"
 
 
 @pytest.mark.parametrize("name", ["my-model", "CLAUDE_SONNET_4_20250514_V1_0", "gpt-7-2"])
