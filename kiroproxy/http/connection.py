@@ -11,45 +11,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
-from kiroproxy.http.answering import Answerer
 from kiroproxy.http.body import BodyReader, ChunkedBody, SizedBody
 from kiroproxy.http.clocks import Deadline, StallWatch
 from kiroproxy.http.exchange import Exchange
 from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
-from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.messages import Headers, Request
-from kiroproxy.http.responses import CONTINUE, DateLine
-from kiroproxy.http.router import Match, Router
+from kiroproxy.http.responses import CONTINUE
+from kiroproxy.http.router import Match
+from kiroproxy.http.shared import Shared
 from kiroproxy.http.states import READING, TRANSITIONS, State, Step
 from kiroproxy.net import FlowControl, disable_nagle, peer_address, reset_on_close
 
-__all__ = ["Connection", "Exchange", "Shared"]
+__all__ = ["Connection", "Exchange"]
 
 _log = logging.getLogger("kiroproxy.http")
 
 _SLOW: Final = "the request's %s came too slowly"
 _NO_MATCH: Final = Match()
-
-
-@dataclass(slots=True, eq=False)
-class Shared:
-    """What all connections of one server have in common."""
-
-    loop: asyncio.AbstractEventLoop
-    router: Router
-    limits: HttpLimits
-    answerer: Answerer
-    date: DateLine
-    on_leave: Callable[[], None]
-    """Called when a connection or a handler's task has left its set."""
-    connections: set[Connection] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    draining: bool = False
 
 
 class Connection(asyncio.Protocol):
@@ -66,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_exchange",
         "_head",
         "_keep",
+        "_linger_end_s",
         "_match",
         "_reader",
         "_shared",
@@ -87,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._ahead = bytearray()  # came while another request was being answered
         self._deadline = Deadline(shared.loop, self._on_deadline)
         self._stall: StallWatch | None = None
+        self._linger_end_s = 0.0
         self.sent_bytes = 0
         # per request
         self._reader: HeadReader | None = None
@@ -122,6 +105,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ahead or self._state is State.ACTIVE:
             self._hold(data)
+        elif self._state is State.LINGER:
+            self._still_coming()
         else:
             self._read(data)
 
@@ -361,7 +346,13 @@ class Connection(asyncio.Protocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
+        self._linger_end_s = self._shared.loop.time() + self._shared.limits.linger_total_s
         self._deadline.expire_in(self._shared.limits.linger_s)
+
+    def _still_coming(self) -> None:
+        """Bytes to drop: the client is still busy sending what nobody reads."""
+        if self._shared.loop.time() < self._linger_end_s:
+            self._deadline.expire_in(self._shared.limits.linger_s)
 
     def _close(self) -> None:
         """Flush and close; a client that does not take the rest is cut off after a while."""

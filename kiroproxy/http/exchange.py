@@ -91,11 +91,6 @@ class Exchange:
         self._write = line.transport.write
 
     @property
-    def state(self) -> ExchangeState:
-        """Where the answer stands."""
-        return self._state
-
-    @property
     def started(self) -> bool:
         """The status is out and cannot be changed any more."""
         return self._state is not ExchangeState.OPEN

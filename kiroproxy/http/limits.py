@@ -35,7 +35,10 @@ class HttpLimits:
     write_stall_s: float = 120 * SECONDS
     """How long a client with unsent bytes may take none of them before it is cut off."""
     linger_s: float = 2 * SECONDS
-    """After an answer to a request that was not read to its end: how long what still comes is read
-    and dropped. Closing at once would make TCP reset the connection, and the answer would be lost."""
+    """After an answer to a request that was not read to its end, what still comes is read and dropped
+    until nothing came for this long. Closing at once would make TCP reset the connection, and the
+    answer would be lost."""
+    linger_total_s: float = 30 * SECONDS
+    """The same, however much comes."""
     backlog: int = 1024
     """Connections that may wait for accept()."""

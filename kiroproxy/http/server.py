@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from kiroproxy.http.answering import Answerer, ErrorRenderer
-from kiroproxy.http.connection import Connection, Shared
+from kiroproxy.http.connection import Connection
 from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.responses import DateLine
 from kiroproxy.http.router import Router
+from kiroproxy.http.shared import Shared
 
 __all__ = ["HttpLimits", "HttpServer"]
 

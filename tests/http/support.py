@@ -13,8 +13,9 @@ import h11
 from kiroproxy.errors import Kind, KiroProxyError
 from kiroproxy.http import Exchange, HttpLimits, HttpServer, Request, Response, Route, Router
 from kiroproxy.http.answering import Answerer
-from kiroproxy.http.connection import Connection, Shared
+from kiroproxy.http.connection import Connection
 from kiroproxy.http.responses import DateLine
+from kiroproxy.http.shared import Shared
 
 STATUS = {
     Kind.NOT_FOUND: 404,

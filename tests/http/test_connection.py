@@ -546,6 +546,39 @@ async def test_slow_request_gets_408_then_the_end(data: bytes, path: bytes) -> N
         assert b.transport.eof_written
 
 
+async def test_lingering_lasts_while_something_comes() -> None:
+    limits = HttpLimits(max_body_bytes=10, linger_s=0.1)
+    clock = asyncio.get_running_loop().time
+    async with bench(limits=limits) as b:
+        await b.feed(request("POST", "/v1/messages", b"x" * 11))
+        started_s = last_s = clock()
+        longest_s = 0.0
+        while clock() - started_s < 3 * limits.linger_s:
+            await b.feed(b"more")
+            longest_s = max(longest_s, clock() - last_s)
+            last_s = clock()
+            await asyncio.sleep(0.002)
+        # on a machine so busy that the test itself fell silent the end would be right
+        assert not b.transport.closed or longest_s > limits.linger_s / 2
+        await until(lambda: b.transport.aborted)
+
+
+async def test_lingering_does_not_last_for_ever() -> None:
+    limits = HttpLimits(max_body_bytes=10, linger_s=0.05, linger_total_s=0.0)
+    async with bench(limits=limits) as b:
+        await b.feed(request("POST", "/v1/messages", b"x" * 11))
+        while not b.transport.aborted:  # the test's own timeout is the alternative
+            await b.feed(b"more")
+            await asyncio.sleep(0.002)
+
+
+async def test_connection_from_the_backlog_of_a_stopped_server_is_closed() -> None:
+    async with bench() as b:
+        b.shared.draining = True
+        b.connection.connection_made(b.transport)
+        assert b.transport.closed
+
+
 async def test_idle_connection_is_closed_without_a_word() -> None:
     async with bench(limits=FAST) as b:
         await b.feed(request())
