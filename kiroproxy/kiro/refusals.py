@@ -329,12 +329,12 @@ ROWS: Final = (
 
 def choose_row(status: int, haystack: str, *, html: bool = False) -> Row:
     """The first row that fits; the last one always does. ``haystack`` is lower case."""
-    for row in ROWS:
-        if row.statuses and status not in row.statuses:
-            continue
-        if row.html and not html:
-            continue
-        if row.marks and not any(mark in haystack for mark in row.marks):
-            continue
-        return row
-    return ROWS[-1]
+    return next(row for row in ROWS if _fits(row, status, haystack, html))
+
+
+def _fits(row: Row, status: int, haystack: str, html: bool) -> bool:
+    if row.statuses and status not in row.statuses:
+        return False
+    if row.html and not html:
+        return False
+    return not row.marks or any(mark in haystack for mark in row.marks)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiroproxy.api.answer import Answer
+from kiroproxy.api.answer import MAX_WAITING_EVENTS, Answer, make_tool_id
 from kiroproxy.api.events import (
     REDACTED,
     TEXT,
@@ -333,6 +333,38 @@ def test_doubtful_answer_is_told() -> None:
     answer.feed([text("a"), CONTEXT])
     answer.finish()
     assert "without" in answer.doubtful
+
+
+def test_held_text_beyond_the_limit_ends_before_the_call() -> None:
+    plan = replace(PLAN, max_tokens=1, stop_sequences=("abcdefgh",))
+    for event in (CALL[0], thinking("a")):
+        out, ending = run([text("abcdef"), event], plan, size=1)
+        assert (out, ending.stop) == ([(TEXT, "abcd")], Stop.MAX_TOKENS)
+
+
+def test_nothing_is_released_after_a_local_stop() -> None:
+    waiting = [*CALL[:2], text("aXb"), text("c"), *CALL[2:]]
+    out, ending = run(waiting, replace(PLAN, stop_sequences=("X",)))
+    assert (out, ending.stop) == ([*CALL_OUT, (TEXT, "a")], Stop.TOOL_USE)
+
+
+def test_thinking_after_the_limit_is_not_split_further() -> None:
+    plan = replace(TAGS, max_tokens=1)
+    out, ending = run([text("<thinking>abcdef</thinking>\n\nHi"), END], plan)
+    assert (out, ending.stop) == ([(THINKING, "abcd"), (THINKING_END, "")], Stop.MAX_TOKENS)
+
+
+def test_text_behind_a_call_that_never_ends_is_bounded() -> None:
+    answer = Answer(PLAN)
+    answer.feed(CALL[:2])
+    answer.feed([text("a")] * (MAX_WAITING_EVENTS + 1))
+    assert isinstance(answer.fault, IncompleteAnswerError)
+
+
+def test_made_tool_ids_are_in_the_services_form() -> None:
+    made = {make_tool_id() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(name) == len("tooluse_") + 22 for name in made)
 
 
 def test_usage_counts_all_kinds_of_output() -> None:

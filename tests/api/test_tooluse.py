@@ -57,6 +57,8 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
         [("a", "Read", "{}", False), ("a", None, '{"p"', False), ("a", None, ":1}", True)],
         call("a", "Read", '{"p"', ":1}"),
     ),
+    "an empty object as text, then whitespace": (
+        [("a", "Now", "{}", False), ("a", None, "\n", True)], call("a", "Now", "{}\n")),
     "an empty object all along": ([("a", "Now", {}, False), ("a", None, {}, True)], call("a", "Now")),
     "an object": ([("a", "Read", {"p": 1}, True)], call("a", "Read", '{"p":1}')),
     "a growing object": (

@@ -408,6 +408,11 @@ def test_clean_words(text: str, clean: str) -> None:
     assert clean_words(text) == clean
 
 
+def test_clean_words_are_bounded() -> None:
+    assert len(clean_words("word " * 1_000)) == MAX_WORDS_CHARS
+    assert clean_words("word " * 1_000).endswith("…")
+
+
 @settings(max_examples=100)
 @given(
     st.integers(0, 999),
