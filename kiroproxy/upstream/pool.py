@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from kiroproxy.clock import Clock
 from kiroproxy.errors import ConnectError
-from kiroproxy.upstream.connection import Connection
+from kiroproxy.upstream.connection import Connection, State
 from kiroproxy.upstream.origin import Origin
 
 
@@ -113,7 +113,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """An exchange ended well: keep the connection for the next one."""
-        if self._is_closed or not connection.usable():
+        if self._is_closed or connection.state is not State.IDLE:
             connection.abort()
             return
         connection.idle_since_s = self._clock.monotonic()
