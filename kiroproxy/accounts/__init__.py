@@ -6,6 +6,7 @@ from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.manager import AccountManager, Lease
 from kiroproxy.accounts.selection import AccountView
 from kiroproxy.accounts.state import State
+from kiroproxy.accounts.store import TokenStore
 
 __all__ = [
     "AccountManager",
@@ -15,5 +16,6 @@ __all__ = [
     "Lease",
     "LoadResult",
     "State",
+    "TokenStore",
     "load_credentials",
 ]

@@ -120,7 +120,7 @@ class Account:
         return AccountView(
             self.id,
             self.label,
-            self.credential.kind.value,
+            self.credential.kind,
             str(self.credential.place),
             self.status,
             self.has_token,

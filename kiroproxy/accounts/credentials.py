@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kiroproxy.accounts.entries import Credential, Entry, parse_entry
+from kiroproxy.accounts.entries import Credential, parse_entry
 from kiroproxy.accounts.ids import IdBook
-from kiroproxy.accounts.records import Records
+from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
 from kiroproxy.accounts.sources import SOURCES, Found, Source, Surroundings
 from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.hosts import valid_region
-
-CREDENTIALS_FOLDER = "credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,3 @@ def _known(credential: Credential, folder: Path, problems: list[str]) -> Credent
             f"{credential.place}: its id cannot be kept in the state folder ({error.strerror})"
         )
     return Records(folder).overlay(credential)
-
-
-__all__ = ["CREDENTIALS_FOLDER", "Credential", "Entry", "LoadResult", "load_credentials"]

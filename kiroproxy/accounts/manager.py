@@ -8,11 +8,9 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from kiroproxy.accounts.account import Account, AccountSettings, Workshop
-from kiroproxy.accounts.credentials import CREDENTIALS_FOLDER
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import AccountView, choose, explain_none
@@ -54,13 +52,12 @@ class AccountManager:
     def __init__(
         self,
         credentials: Sequence[Credential],
+        store: TokenStore,
         service: Service,
-        state_dir: Path,
         clock: Clock,
         settings: AccountSettings | None = None,
         rand: Callable[[], float] = random.random,
     ) -> None:
-        store = TokenStore(state_dir / CREDENTIALS_FOLDER, clock)
         self._clock = clock
         self._settings = settings or AccountSettings()
         self._tasks = Tasks()

@@ -12,6 +12,7 @@ from typing import Final
 
 from kiroproxy.accounts.state import ABLE, Now, State, Status, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
+from kiroproxy.kiro.identity import CredentialKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class AccountView:
 
     id: str
     label: str
-    kind: str
+    kind: CredentialKind
     source: str
     status: Status
     has_token: bool

@@ -32,7 +32,7 @@ from kiroproxy.accounts.entries import (
 )
 from kiroproxy.accounts.files import FileLock, make_private_folder, read_json, write_json
 from kiroproxy.accounts.ids import IdBook
-from kiroproxy.accounts.records import Records
+from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
 from kiroproxy.accounts.sources import IDE_TOKEN_FILE
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, UpstreamError
@@ -50,8 +50,8 @@ _READ_PAUSE_S: Final = 0.1
 class TokenStore:
     """Reads and writes the changing part of sign-ins; all file work runs in worker threads."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: Path, clock: Clock) -> None:
+        self._folder = folder = state_dir / CREDENTIALS_FOLDER
         self._clock = clock
         self._records = Records(folder)
         self._ids = IdBook(folder)

@@ -8,6 +8,8 @@ import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from anyio import to_thread
+
 from kiroproxy.accounts.entries import Credential, Place, Tokens, fingerprint, long_lived
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.kiro.hosts import ProfileArn
@@ -57,13 +59,14 @@ class ManualClock:
         await settle()
 
 
-async def settle(passes: int = 40) -> None:
-    """Let ready tasks run, worker threads included."""
-    for _ in range(passes):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.005)
-    for _ in range(passes):
-        await asyncio.sleep(0)
+async def settle() -> None:
+    """Let everything that is ready run to its next wait, work in threads included."""
+    limiter = to_thread.current_default_thread_limiter()
+    for _ in range(8):
+        for _ in range(8):
+            await asyncio.sleep(0)
+        while limiter.borrowed_tokens:
+            await asyncio.sleep(0.0005)
 
 
 @dataclass

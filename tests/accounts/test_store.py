@@ -40,7 +40,7 @@ def ide_file(tmp_path: Path, **changes: Any) -> Path:
 
 
 def store_at(tmp_path: Path) -> TokenStore:
-    return TokenStore(tmp_path / "state/credentials", SystemClock())
+    return TokenStore(tmp_path / "state", SystemClock())
 
 
 async def test_file_source_is_merged_in_place(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_reread_of_a_half_written_file_waits_for_the_rest(tmp_path: Path) 
         async def sleep(self, seconds: float) -> None:
             path.write_text(whole.replace("aoaOLD", "aoaMENDED"))
 
-    store = TokenStore(tmp_path / "state/credentials", Mending())
+    store = TokenStore(tmp_path / "state", Mending())
     assert (await store.reread(mine)).tokens.access == Secret("aoaMENDED")
     assert clock.now_s == 0
 
@@ -211,7 +211,7 @@ async def test_lock_that_stays_taken_ends_in_a_transient_error(tmp_path: Path) -
 
     other = FileLock(tmp_path / f"state/credentials/{found.id}.json")
     assert other.try_acquire()
-    store = TokenStore(tmp_path / "state/credentials", Fast())
+    store = TokenStore(tmp_path / "state", Fast())
     with pytest.raises(UpstreamError, match="another process"):
         async with store.locked(found):
             pytest.fail("the lock was taken twice")
