@@ -85,6 +85,7 @@ class Proxy:
     home: Path
     process: asyncio.subprocess.Process
     url: str = ""
+    stopping: bool = False
 
     @classmethod
     async def start(cls, home: Path, environment: Mapping[str, str]) -> Proxy:
@@ -118,10 +119,15 @@ class Proxy:
         proxy.url = found.group()
         return proxy
 
-    async def stop(self) -> None:
-        """SIGTERM; a server that does not end by itself, or not cleanly, is a defect."""
-        if self.process.returncode is None:
+    def terminate(self) -> None:
+        """SIGTERM, once."""
+        if not self.stopping and self.process.returncode is None:
             self.process.terminate()
+        self.stopping = True
+
+    async def stop(self) -> None:
+        """A server that does not end by itself when told to, or not cleanly, is a defect."""
+        self.terminate()
         try:
             out, _ = await asyncio.wait_for(self.process.communicate(), TIMEOUT_S)
         except TimeoutError:
@@ -136,9 +142,13 @@ class Proxy:
         """Its log."""
         return read_json_lines((self.home / "proxy.log").read_text(encoding="utf-8").splitlines())
 
+    def accesses(self) -> list[Json]:
+        """One record for each request for an answer, in order; message: answered or failed."""
+        return [record for record in self.records if record["logger"] == "kiroproxy.access"]
+
     def answers(self) -> list[Json]:
-        """One record for each request that was answered, in order."""
-        return [record for record in self.records if record.get("message") == "answered"]
+        """Those that got a proper end."""
+        return [record for record in self.accesses() if record["message"] == "answered"]
 
 
 def read_json_lines(lines: Iterable[str]) -> list[Json]:
@@ -196,9 +206,11 @@ class ClaudeRun:
         return [line for line in lines if line["subtype"] == subtype]
 
     def streamed(self) -> bool:
-        """Every assistant message came as a stream of its own: nothing was fetched with stream: false."""
+        """Every assistant message came as a stream of its own: nothing was fetched with stream: false.
+        (Of subagents no raw events are shown; the proxy's log covers them.)"""
         begun = {event["message"]["id"] for event in self.raw("message_start")}
-        shown = {line["message"]["id"] for line in self.events if line["type"] == "assistant"}
+        messages = [line for line in self.events if line["type"] == "assistant"]
+        shown = {line["message"]["id"] for line in messages if not line["parent_tool_use_id"]}
         return bool(shown) and shown <= begun
 
 

@@ -17,7 +17,7 @@ from kiroproxy.simulator import Simulator
 from tests.clients import samples
 from tests.clients.harness import KEY, Proxy, noticed_abort, order, sign_in, tool
 
-MODEL = "claude-sonnet-4-5"
+MODEL = "claude-sonnet-4.5"  # the SDK warns of names with an end of life
 THINKER = "claude-opus-5-5"
 
 WEATHER: Any = {
@@ -363,6 +363,36 @@ async def test_closing_the_stream_reaches_the_service(sdk: AsyncAnthropic, kiro:
             break
     await noticed_abort(kiro)
     assert texts(await sdk.messages.create(**says(order("say", "next")))) == "next"
+
+
+async def test_pings_while_the_service_is_silent(
+    kiro: Simulator, kiro_url: str, tmp_path: Path
+) -> None:
+    more = {"KIROPROXY_PING_INTERVAL_S": "0.1"}
+    proxy = await Proxy.start(tmp_path, {**sign_in(kiro, kiro_url, "social"), **more})
+    kiro.faults.next("slow_first_byte", seconds=1)
+    async with AsyncAnthropic(base_url=proxy.url, api_key=KEY) as client:
+        asked = {**says(order("say", "late")), "stream": True}
+        async with client.messages.with_streaming_response.create(**asked) as response:
+            lines = [line async for line in response.iter_lines()]  # the SDK itself hides pings
+    await proxy.stop()
+    events = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert events[:2] == ["message_start", "ping"]
+    assert events.count("message_start") == 1
+    assert events[-1] == "message_stop"
+
+
+async def test_running_answer_is_finished_at_shutdown(sdk: AsyncAnthropic, proxy: Proxy) -> None:
+    asked = says(order("pace", "0.01") + order("text", "100"))
+    async with sdk.messages.stream(**asked) as stream:
+        heard = [await anext(aiter(stream.text_stream))]
+        proxy.terminate()
+        heard += [piece async for piece in stream.text_stream]
+        message = await stream.get_final_message()
+    assert len("".join(heard).split()) == 100
+    assert message.stop_reason == "end_turn"
+    with pytest.raises(anthropic.APIConnectionError):
+        await sdk.messages.create(**says("hi"))
 
 
 async def test_many_at_once(sdk: AsyncAnthropic) -> None:
