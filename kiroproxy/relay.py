@@ -30,7 +30,13 @@ from kiroproxy.api.to_kiro import KiroRequest, build
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
-from kiroproxy.errors import Kind, KiroProxyError, NoAccountError, UpstreamError
+from kiroproxy.errors import (
+    Kind,
+    KiroProxyError,
+    NoAccountError,
+    UpstreamError,
+    UpstreamRefusedError,
+)
 from kiroproxy.eventstream import FrameDecoder
 from kiroproxy.kiro.events import EventParser
 from kiroproxy.kiro.replies import Action, prompt_too_long
@@ -264,9 +270,16 @@ def _log_try(error: KiroProxyError, lease: Lease, tries: Tries, step: Action) ->
 
 
 def _explained(error: KiroProxyError, request: KiroRequest) -> KiroProxyError:
-    """``error`` with the numbers clients look for in an over-long prompt's message."""
+    """``error`` with what the request's size tells about it.
+
+    An over-long prompt's message gets the numbers that clients look for. The service also calls a
+    request "improperly formed" when it is only too long (seen since the 4.6 models): past the window by
+    our own estimate, that is what it means, and clients can compact.
+    """
+    plan = request.plan
+    if isinstance(error, UpstreamRefusedError) and plan.input_tokens > plan.context_window > 0:
+        if error.kind is Kind.INVALID_REQUEST and "Improperly formed request" in error.message:
+            error.kind = Kind.PROMPT_TOO_LONG
     if error.kind is Kind.PROMPT_TOO_LONG:
-        error.message = prompt_too_long(
-            request.plan.input_tokens, request.plan.context_window, error.message
-        )
+        error.message = prompt_too_long(plan.input_tokens, plan.context_window, error.message)
     return error

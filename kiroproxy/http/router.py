@@ -26,7 +26,10 @@ COLLAPSED_SEGMENTS: Final = frozenset({"v1"})
 #: Where clients try a WebSocket first. Codex goes on with HTTP at once, and silently, on 426 alone.
 WEBSOCKET_PATHS: Final = frozenset({("v1", "responses")})
 
-_EXPOSED: Final = b"request-id, x-request-id, retry-after, x-should-retry, x-kiroproxy-ignored"
+_EXPOSED: Final = (
+    b"request-id, x-request-id, retry-after, x-should-retry, "
+    b"x-kiroproxy-account, x-kiroproxy-ignored, x-kiroproxy-model"
+)
 CORS_LINES: Final = (
     b"access-control-allow-origin: *\r\naccess-control-expose-headers: %b\r\n" % _EXPOSED
 )

@@ -263,6 +263,16 @@ async def test_too_long_tells_the_numbers_when_they_show_it(tmp_path: Path) -> N
         assert " tokens > 200000 maximum" in answer.error["message"]
 
 
+async def test_improper_request_past_the_window_is_told_as_too_long(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.kiro.faults.always("improper")
+        short = await home.ask("word")
+        assert "prompt is too long" not in short.error["message"]
+        answer = await home.ask("word " * 250_000)
+        assert answer.status == 400
+        assert answer.error["message"].startswith("prompt is too long: ")
+
+
 async def test_stall_after_content_ends_in_an_error(tmp_path: Path) -> None:
     async with house(tmp_path, KIROPROXY_IDLE_TIMEOUT_S="0.2") as home:
         home.kiro.faults.always("stall", after=3)
