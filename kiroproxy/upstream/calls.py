@@ -66,6 +66,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024  # real error bodies are under 1 KiB
 MAX_CONTROL_BYTES: Final = 4 * 1024 * 1024  # a page of 50 models with schemas has about 200 KiB
 MAX_TRIES: Final = 6  # announced in amz-sdk-request
 MAX_PAGES: Final = 20
+MIN_TOKEN_BYTES: Final = 8  # anything shorter is no token, but may be part of a word
 
 CONTROL_TIMEOUTS: Final = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=30)
 REFRESH_TIMEOUTS: Final = Timeouts(connect_s=10, first_byte_s=45, idle_s=45, total_s=60)
@@ -140,7 +141,7 @@ class KiroCalls:
             response = await self._client.send("POST", url, headers, body, self._timeouts.chat)
             if response.status == 200 and _media_type(response.headers) == STREAM_TYPE:
                 return response
-            raise await _refusal(response)
+            raise await _refusal(response, identity)
 
         return await self._walk(identity, "chat", self._chat_candidates(identity), send)
 
@@ -150,7 +151,7 @@ class KiroCalls:
 
         async def send(route: Route) -> bytes:
             call = mcp_call(identity, route.candidate, route.profile_arn, invocation_id, payload)
-            return await self._control(call, limit_bytes)
+            return await self._control(identity, call, limit_bytes)
 
         return await self._walk(identity, "mcp", self._chat_candidates(identity), send)
 
@@ -166,7 +167,7 @@ class KiroCalls:
             while pages.more:
                 host, arn = route.candidate, route.profile_arn
                 call = models_call(identity, host, arn, invocation_id, pages.token)
-                body = await self._control(call, MAX_CONTROL_BYTES)
+                body = await self._control(identity, call, MAX_CONTROL_BYTES)
                 models += parse_models(body)
                 pages.turn(parse_next_token(body))
             return models
@@ -179,7 +180,7 @@ class KiroCalls:
 
         async def send(route: Route) -> UsageLimits:
             call = usage_call(identity, route.candidate, route.profile_arn, invocation_id)
-            return parse_usage(await self._control(call, MAX_CONTROL_BYTES))
+            return parse_usage(await self._control(identity, call, MAX_CONTROL_BYTES))
 
         return await self._walk(identity, "usage", self._control_candidates(identity), send)
 
@@ -208,21 +209,23 @@ class KiroCalls:
         pages = _Pages()
         while pages.more:
             call = profiles_call(identity, candidate, invocation_id, pages.token)
-            page = _object(await self._control(call, MAX_CONTROL_BYTES), "ListAvailableProfiles")
+            page = _object(
+                await self._control(identity, call, MAX_CONTROL_BYTES), "ListAvailableProfiles"
+            )
             profiles += _profiles(page)
             token = page.get("nextToken")
             pages.turn(token if isinstance(token, str) else None)
         return profiles
 
-    async def _control(self, call: Call, limit_bytes: int) -> bytes:
+    async def _control(self, identity: Identity, call: Call, limit_bytes: int) -> bytes:
         """One small call: the body of a 200 that is no error in disguise."""
         timeouts = self._timeouts.control
         response = await self._client.send(call.method, call.url, call.headers, call.body, timeouts)
         if response.status != 200:
-            raise await _refusal(response)
+            raise await _refusal(response, identity)
         body = await response.read(limit_bytes)
         if _is_error(body):
-            raise classify_reply(200, response.headers.get, body)
+            raise classify_reply(200, response.headers.get, _without_token(body, identity))
         return body
 
     # -- sign-in
@@ -310,9 +313,15 @@ def _media_type(headers: Headers) -> str:
     return (headers.get("content-type") or "").partition(";")[0].strip().lower()
 
 
-async def _refusal(response: UpstreamResponse) -> UpstreamRefusedError:
-    body = await _read_some(response)
+async def _refusal(response: UpstreamResponse, identity: Identity) -> UpstreamRefusedError:
+    body = _without_token(await _read_some(response), identity)
     return classify_reply(response.status, response.headers.get, body)
+
+
+def _without_token(body: bytes, identity: Identity) -> bytes:
+    """An error text that quotes the very token it was sent must not carry it to a client."""
+    token = identity.token.reveal().encode("utf-8", "replace")
+    return body.replace(token, b"***") if len(token) >= MIN_TOKEN_BYTES else body
 
 
 async def _read_some(response: UpstreamResponse) -> bytes:
