@@ -1,8 +1,8 @@
 """Frames of generateAssistantResponse as values.
 
 Each kind of frame has one parser, found by (message type, event type) in a table; which one depends on
-the header block alone, and a stream repeats three or four blocks, so the block is the key of a small
-cache and its headers are parsed once. Events are tuples, first item one of the numbers:
+the header block alone, and all streams repeat the same few blocks, so the block is the key of two small
+caches: of what its headers say, for the whole program, and of the parser, for one stream. Events are tuples, first item one of the numbers:
 
 | event | items |
 |---|---|
@@ -23,9 +23,10 @@ beyond it: contextUsageEvent, reasoningEvent, the two model-unavailable events, 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -60,6 +61,21 @@ MORE_UNKNOWN: Final = "more"
 _loads = orjson.loads
 
 
+class _Kind(NamedTuple):
+    """``name``: of the event, the exception or the error. ``message``: of an error."""
+
+    message_type: str
+    name: str
+    message: str
+
+
+_NAME_HEADERS: Final = {
+    "event": ":event-type",
+    "exception": ":exception-type",
+    "error": ":error-code",
+}
+
+
 class EventParser:
     """The parser of one stream. ``unknown``: names of events nobody told us about, with counts."""
 
@@ -83,22 +99,18 @@ class EventParser:
         return events
 
     def _learn(self, block: bytes) -> _Parser:
-        parser = self._choose(parse_headers(block))
-        if len(block) <= MAX_CACHED_BLOCK_BYTES and len(self._parsers) < MAX_CACHED_BLOCKS:
+        short = len(block) <= MAX_CACHED_BLOCK_BYTES
+        parser = self._choose(_remembered_kind(block) if short else _kind(block))
+        if short and len(self._parsers) < MAX_CACHED_BLOCKS:
             self._parsers[block] = parser
         return parser
 
-    def _choose(self, headers: dict[str, HeaderValue]) -> _Parser:
-        message_type = _text_header(headers, ":message-type") or _implied_type(headers)
-        if message_type == "event":
-            event_type = _text_header(headers, ":event-type")
-            return PARSERS.get(event_type) or self._counter(event_type or "(no event type)")
-        if message_type == "exception":
-            return _refusal(_text_header(headers, ":exception-type"))
-        if message_type == "error":
-            message = _text_header(headers, ":error-message")
-            return _refusal(_text_header(headers, ":error-code"), message)
-        return self._counter(f"(message type {message_type})")
+    def _choose(self, kind: _Kind) -> _Parser:
+        if kind.message_type == "event":
+            return PARSERS.get(kind.name) or self._counter(kind.name or "(no event type)")
+        if kind.message_type in ("exception", "error"):
+            return _refusal(kind.name, kind.message)
+        return self._counter(f"(message type {kind.message_type})")
 
     def _counter(self, name: str) -> _Parser:
         name = name[:MAX_NAME_CHARS]
@@ -110,6 +122,17 @@ class EventParser:
             return (OTHER, name)
 
         return count
+
+
+def _kind(block: bytes) -> _Kind:
+    """What the headers of a block say. Raises EventStreamError."""
+    headers = parse_headers(block)
+    message_type = _text_header(headers, ":message-type") or _implied_type(headers)
+    name = _text_header(headers, _NAME_HEADERS.get(message_type, ":event-type"))
+    return _Kind(message_type, name, _text_header(headers, ":error-message"))
+
+
+_remembered_kind = functools.lru_cache(maxsize=MAX_CACHED_BLOCKS)(_kind)
 
 
 def _text_header(headers: dict[str, HeaderValue], name: str) -> str:
