@@ -2,7 +2,8 @@
 
 Each kind of frame has one parser, found by (message type, event type) in a table; which one depends on
 the header block alone, and all streams repeat the same few blocks, so the block is the key of two small
-caches: of what its headers say, for the whole program, and of the parser, for one stream. Events are tuples, first item one of the numbers:
+caches: of what its headers say, for the whole program, and of the parser, for one stream. Events are
+tuples, first item one of the numbers:
 
 | event | items |
 |---|---|
