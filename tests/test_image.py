@@ -132,7 +132,9 @@ def free_port() -> int:
 def test_command_and_module_are_the_same_program(image: Image) -> None:
     for command in (instruction("ENTRYPOINT"), ["python", "-m", "kiroproxy"]):
         done = image.run(*command, "--version")
-        assert (done.returncode, done.stdout.strip()) == (0, f"kiroproxy {__version__}"), done.stderr
+        assert (done.returncode, done.stdout.strip()) == (0, f"kiroproxy {__version__}"), (
+            done.stderr
+        )
 
 
 def test_wheel_holds_the_package_and_nothing_else(image: Image) -> None:
@@ -156,7 +158,11 @@ def test_serves_and_is_found_healthy(image: Image) -> None:
     port = str(free_port())
     probe = instruction("HEALTHCHECK")
     assert image.run(*probe, PORT=port).returncode != 0  # nobody is there yet
-    more = {"PORT": port, "KIRO_CLIENT_TOKEN": "a-key-of-the-test", "KIRO_API_KEY": "ksk_of_the_test"}
+    more = {
+        "PORT": port,
+        "KIRO_CLIENT_TOKEN": "a-key-of-the-test",
+        "KIRO_API_KEY": "ksk_of_the_test",
+    }
     more |= {"KIRO_API_URL": "http://127.0.0.1:1"}  # nothing of this test may leave the machine
     # A proxy set for the container must not swallow the probe.
     proxies = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
