@@ -20,7 +20,9 @@ class Goal(NamedTuple):
 
 
 GOALS = (
-    Goal("test_decode_small_events[kiroproxy]", "test_decode_small_events[botocore]", 1 / 6, "≥ 6 ×"),
+    Goal(
+        "test_decode_small_events[kiroproxy]", "test_decode_small_events[botocore]", 1 / 6, "≥ 6 ×"
+    ),
     # 1.2 µs on a machine where botocore needs 6.5
     Goal("test_stream_small_events", "test_decode_small_events[botocore]", 1.2 / 6.5, "≤ 0.185 ×"),
     Goal("test_big_request", None, 0.008, "≤ 8 ms"),

@@ -59,7 +59,12 @@ USAGE = orjson.dumps(
         "nextDateReset": 4_102_444_800.0,
         "limits": [],
         "usageBreakdownList": [
-            {"resourceType": "CREDIT", "unit": "INVOCATIONS", "currentUsage": 1, "usageLimit": 10_000}
+            {
+                "resourceType": "CREDIT",
+                "unit": "INVOCATIONS",
+                "currentUsage": 1,
+                "usageLimit": 10_000,
+            }
         ],
     }
 )

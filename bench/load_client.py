@@ -21,7 +21,8 @@ class Reply:
     status: int = 0
     body: bytes = b""
     events: int = 0
-    latencies_ns: list[int] = field(default_factory=list)
+    #: When each event was written, by the monotonic clock, and how long it took to here.
+    latencies_ns: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Connection(asyncio.Protocol):
@@ -91,7 +92,7 @@ class Connection(asyncio.Protocol):
             self._reply.events += 1
             stamp = int(match[1])
             if stamp >= self._measure_from_ns:
-                self._reply.latencies_ns.append(now - stamp)
+                self._reply.latencies_ns.append((stamp, now - stamp))
             end = match.end()
         self._tail = window[max(end, len(window) - STAMP_BYTES) :]
 

@@ -54,7 +54,9 @@ class Process:
     def cpu_s(self) -> float:
         """Processor time of all its threads, in ns resolution (schedstat, not the 10 ms of stat)."""
         tasks = Path(f"/proc/{self._child.pid}/task")
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+        return (
+            sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+        )
 
     def memory_mb(self, line: str = "VmRSS") -> float:
         """``VmRSS`` now, ``VmHWM`` the most so far."""

@@ -50,7 +50,7 @@ _CODE = (
     '    """Answer one request; \\"quoted\\" words and a tab\\t on the way."""\n'
     "    for item in request.items:\n"
     "        if item.price > 1_000 and item.name != 'naïve – test':\n"
-    "            return Response(400, f\"too dear: {item.price}\")\n"
+    '            return Response(400, f"too dear: {item.price}")\n'
     "    return Response(200, b'ok')\n\n"
 )
 
