@@ -1,7 +1,4 @@
-"""The command line; the only module that prints.
-
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or a wrong setting.
-"""
+"""``kiroproxy server``: serve until told to stop."""
 
 from __future__ import annotations
 
@@ -14,9 +11,8 @@ import logging
 import os
 import resource
 import signal
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -24,7 +20,7 @@ from dotenv import dotenv_values
 from kiroproxy import __version__, logs
 from kiroproxy.app import App, Running
 from kiroproxy.config import SETTINGS, Config, load
-from kiroproxy.errors import ConfigError, KiroProxyError
+from kiroproxy.errors import ConfigError
 from kiroproxy.simulator import Simulator
 
 _NO_ACCOUNT = (
@@ -32,54 +28,13 @@ _NO_ACCOUNT = (
     "(docs/configuration.md); requests are refused until then"
 )
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
-_EXAMPLES = """\
-examples:
-  kiroproxy                      serve your own Kiro sign-in on http://127.0.0.1:8080
-  kiroproxy server 9000 my-key   the same on another port, with a key of your choice
-  kiroproxy server --demo        serve a built-in simulator of the service; no account needed
-"""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    arguments = _parser().parse_args(_with_default_command(sys.argv[1:] if argv is None else argv))
-    try:
-        command: Callable[[argparse.Namespace], int] = arguments.run
-        return command(arguments)
-    except ConfigError as error:
-        print(f"kiroproxy: {error.message}", file=sys.stderr)
-        return EXIT_USAGE
-    except KiroProxyError as error:
-        print(f"kiroproxy: {error.message}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130
-
-
-def _with_default_command(argv: Sequence[str]) -> list[str]:
-    """``server`` may be left out: ``kiroproxy --demo`` and plain ``kiroproxy`` serve."""
-    if argv and (argv[0] in ("server", "-h", "--help", "--version")):
-        return list(argv)
-    return ["server", *argv]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kiroproxy",
-        description="The Anthropic and OpenAI APIs in front of your Kiro account.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command's parser."""
     server = commands.add_parser(
         "server",
         help="serve (the default command)",
         description="Serve the APIs until SIGTERM or Ctrl-C; running answers may finish.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     server.add_argument("port", nargs="?", metavar="PORT", help="as --port")
     server.add_argument("key", nargs="?", metavar="KEY", help="as --key")
@@ -94,11 +49,10 @@ def _parser() -> argparse.ArgumentParser:
                 metavar=setting.unit.upper(),
                 help=f"{setting.meaning} ({setting.name}, default {setting.default or 'none'})",
             )
-    server.set_defaults(run=_run_server)
-    return parser
+    server.set_defaults(run=_run)
 
 
-def _run_server(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     given = vars(arguments)
     flags = {s.name: given[s.name] for s in SETTINGS if s.flag and given[s.name] is not None}
     if arguments.port is not None:
@@ -163,7 +117,7 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         await app.stop()
         if simulator is not None:
             await simulator.stop()
-    return EXIT_OK
+    return 0
 
 
 _DESCRIPTORS = 65_536
