@@ -1,0 +1,146 @@
+"""The program as a user starts it: a real process, its words and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kiroproxy import __version__
+
+
+def run(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "kiroproxy", *arguments],
+        env=_environment(home, environment),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": os.getcwd(), **more}
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[str, str, str]]:
+    """A running server: (its URL, its key, all it said until then). Ended by SIGTERM, cleanly."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kiroproxy", *arguments],
+        env=_environment(home, environment),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if line.strip() == "claude":
+                break
+        url = re.search(r"serves on (\S+)", said)
+        key = re.search(r"key: (\S+)", said)
+        assert url and key, said + process.communicate(timeout=5)[1]
+        yield url[1], key[1], said
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+def test_version(tmp_path: Path) -> None:
+    done = run(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"kiroproxy {__version__}\n")
+
+
+def test_help_shows_examples(tmp_path: Path) -> None:
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    assert "kiroproxy server --demo" in done.stdout
+
+
+WRONG = {
+    "port": (["server", "nonsense"], {}, "PORT: must be a whole number"),
+    "environment": (["server"], {"LOG_FORMAT": "xml"}, "LOG_FORMAT: must be one of"),
+    "open host": (["server", "--host", "0.0.0.0"], {}, "KIRO_CLIENT_TOKEN: must be set"),
+    "log file": (["server"], {"LOG_FILE": "/dev/null/x"}, "LOG_FILE: cannot be written"),
+    "state": (["server"], {"KIROPROXY_STATE_DIR": "/dev/null/x"}, "KIROPROXY_STATE_DIR"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_setting_is_one_line_and_exit_code_2(case: str, tmp_path: Path) -> None:
+    arguments, environment, words = WRONG[case]
+    done = run(tmp_path, *arguments, **environment)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_unknown_command_is_exit_code_2(tmp_path: Path) -> None:
+    assert run(tmp_path, "server", "--nonsense").returncode == 2
+
+
+def test_taken_port_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run(tmp_path, "server", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "PORT: cannot listen" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_demo_serves_and_stops(tmp_path: Path) -> None:
+    with serving(tmp_path, "server", "0", "--demo") as (url, key, said):
+        assert f"ANTHROPIC_BASE_URL={url}" in said
+        assert f"ANTHROPIC_AUTH_TOKEN={key}" in said
+        request = urllib.request.Request(
+            f"{url}/v1/messages",
+            b'{"model":"claude-sonnet-4-5","max_tokens":99,"messages":[{"role":"user",'
+            b'"content":"[[sim:say It works.]]"}]}',
+            {"x-api-key": key},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert b"It works." in answer.read()
+    assert not (tmp_path / ".local").exists()  # the demo leaves nothing behind
+
+
+def test_dotenv_and_no_account(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=0\nKIRO_CLIENT_TOKEN=key-from-dotenv\n")
+    with serving(tmp_path) as (url, key, said):
+        assert key == "key-from-dotenv"
+        assert "no account: sign in" in said
+        request = urllib.request.Request(
+            f"{url}/v1/messages",
+            b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}',
+            {"x-api-key": key},
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=20)
+        with refused.value:
+            assert refused.value.code == 401
+            assert b"sign in" in refused.value.read().lower()
+
+
+def test_broken_credential_is_named_and_does_not_stop_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path, "server", "0", KIRO_AUTH_TOKEN='[{"auth":"Social"}]') as (_, _, said):
+        assert "not used: KIRO_AUTH_TOKEN[0]" in said
+        assert "refreshToken" in said
