@@ -23,6 +23,7 @@ from kiroproxy.api.checks import (
     text,
 )
 from kiroproxy.api.files import TEXT_TYPES, checked_image, checked_pdf, data_url, decoded_text
+from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.turn import (
     Block,
     Document,
@@ -34,7 +35,6 @@ from kiroproxy.api.turn import (
     ToolUse,
 )
 
-Ignored = set[str]
 _RESULT_RULE: Final = (
     "a tool result holds text, images, documents, search results and tool references"
 )

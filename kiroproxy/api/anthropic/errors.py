@@ -9,17 +9,12 @@ does not help. Used-up credits are 402: shown at once, in the service's own term
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 from kiroproxy.api.anthropic.wire import dumps
+from kiroproxy.api.retrying import RawHeader, encodable, retry_headers, told_message
 from kiroproxy.errors import Kind, KiroProxyError
 
-RawHeader = tuple[bytes, bytes]
-
-#: Sent with a rate limit when the service names no time, which is the rule; without a number some
-#: clients give up at once. The penalty window of the service has half run out by then.
-DEFAULT_RETRY_AFTER_S: Final = 8
 #: Nobody waits longer than this in front of a silent client: it is told not to retry, so that the
 #: message is shown.
 MAX_CLIENT_WAIT_S: Final = 120
@@ -58,43 +53,20 @@ TABLE: Final[dict[Kind, Row]] = {
 
 def error_response(error: KiroProxyError, request_id: str) -> tuple[int, list[RawHeader], bytes]:
     """Status, headers and body of the HTTP answer."""
+    row = TABLE[error.kind]
     headers = [(b"content-type", b"application/json")]
     if request_id:
         headers.append((b"request-id", request_id.encode("ascii", "replace")))
-    should_retry = _should_retry(error)
-    if should_retry is not None:
-        headers.append((b"x-should-retry", b"true" if should_retry else b"false"))
-    retry_after_s = error.retry_after_s
-    if retry_after_s is None and error.kind is Kind.RATE_LIMITED and should_retry is not False:
-        retry_after_s = DEFAULT_RETRY_AFTER_S
-    if retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(0, math.ceil(retry_after_s))))
-    return TABLE[error.kind].status, headers, error_body(error, request_id)
+    headers += retry_headers(error, row.should_retry, MAX_CLIENT_WAIT_S)
+    return row.status, headers, error_body(error, request_id)
 
 
 def error_body(error: KiroProxyError, request_id: str = "") -> bytes:
     """The JSON body, of an HTTP answer or of an ``error`` event."""
-    message = error.message
-    upstream_id = error.upstream_request_id
-    if upstream_id and upstream_id not in message:  # Kiro's support asks for it
-        message = f"{message} (Kiro request id {upstream_id})"
     body = {
         "type": "error",
-        "error": {"type": TABLE[error.kind].type, "message": _encodable(message)},
+        "error": {"type": TABLE[error.kind].type, "message": told_message(error)},
     }
     if request_id:
-        body["request_id"] = _encodable(request_id)
+        body["request_id"] = encodable(request_id)
     return dumps(body)
-
-
-def _should_retry(error: KiroProxyError) -> bool | None:
-    if error.should_retry is not None:
-        return error.should_retry
-    if error.retry_after_s is not None and error.retry_after_s > MAX_CLIENT_WAIT_S:
-        return False
-    return TABLE[error.kind].should_retry
-
-
-def _encodable(text: str) -> str:
-    """Half a surrogate pair, as a client's own words can hold one, is no JSON."""
-    return text.encode("utf-8", "replace").decode()

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from kiroproxy.api.anthropic.blocks import Ignored, parse_content
+from kiroproxy.api.anthropic.blocks import parse_content
 from kiroproxy.api.anthropic.tools import parse_tool_choice, parse_tools
 from kiroproxy.api.checks import (
     Object,
@@ -30,7 +30,9 @@ from kiroproxy.api.checks import (
     positive,
     text,
 )
-from kiroproxy.api.turn import Message, Thinking, ThinkingKind, Turn
+from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.ignored import Ignored, note_unused, shown
+from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
 from kiroproxy.kiro.models import wants_thinking
 
@@ -52,9 +54,6 @@ _ROLES: Final[dict[str, Literal["user", "assistant", "system"]]] = {
 _BILLING: Final = "x-anthropic-billing-header"
 _SESSION: Final = re.compile(r"_session_([0-9a-zA-Z-]{8,64})$")
 _SESSION_CHARS: Final = 128
-# Ignored names go into a response header, and some of them are the client's own spelling.
-_SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MOST_IGNORED: Final = 24
 
 
 def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
@@ -66,13 +65,13 @@ def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
     if request.get("max_tokens") is not None:
         turn.max_tokens = positive(request["max_tokens"], ("max_tokens",))
     turn.stop_sequences = _stop_sequences(request.get("stop_sequences"))
-    turn.thinking = _thinking(request.get("thinking"), ignored)
+    turn.thinking = parse_thinking(request.get("thinking"), ignored)
     if request.get("thinking") is None and wants_thinking(turn.model):
         turn.thinking.kind = ThinkingKind.ADAPTIVE
     _output_config(request, turn, ignored)
     turn.session = _session(request.get("metadata"), headers)
-    ignored.update(key for key, value in request.items() if key not in _USED and _is_set(value))
-    turn.ignored = _shown(ignored)
+    note_unused(request, _USED, ignored)
+    turn.ignored = shown(ignored)
     return turn
 
 
@@ -80,7 +79,7 @@ def parse_count_tokens(body: bytes) -> Turn:
     """The part of a request that is counted: model, messages, system, tools. Same errors."""
     ignored: Ignored = set()
     turn = _parse_prompt(load_object(body), ignored)
-    turn.ignored = _shown(ignored)
+    turn.ignored = shown(ignored)
     return turn
 
 
@@ -98,18 +97,6 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
         request.get("tool_choice"), ("tool_choice",), offered, ignored
     )
     return turn
-
-
-def _is_set(value: Any) -> bool:
-    return value is not None and value != [] and value != {}
-
-
-def _shown(ignored: Ignored) -> list[str]:
-    """Sorted, short, and safe to stand in a header; the rest is counted."""
-    names = sorted(name for name in ignored if _SHOWABLE.fullmatch(name))
-    kept = names[:_MOST_IGNORED]
-    left = len(ignored) - len(kept)
-    return [*kept, f"and-{left}-more"] if left else kept
 
 
 def _message(value: object, index: int, ignored: Ignored) -> Message:
@@ -147,27 +134,6 @@ def _stop_sequences(value: object) -> tuple[str, ...]:
     path = ("stop_sequences",)
     sequences = (text(item, path, index) for index, item in enumerate(array(value, path)))
     return tuple(sequence for sequence in sequences if sequence)
-
-
-def _thinking(value: object, ignored: Ignored) -> Thinking:
-    if value is None:
-        return Thinking()
-    thinking = mapping(value, ("thinking",))
-    kind = filled_text(thinking.get("type"), ("thinking", "type"))
-    if optional_text(thinking.get("display"), ("thinking", "display")) == "omitted":
-        return _thinking_kind(kind, thinking, True, ignored)
-    return _thinking_kind(kind, thinking, False, ignored)
-
-
-def _thinking_kind(kind: str, thinking: Object, omit: bool, ignored: Ignored) -> Thinking:
-    if kind == "enabled" and thinking.get("budget_tokens") is not None:
-        budget = positive(thinking["budget_tokens"], ("thinking", "budget_tokens"))
-        return Thinking(ThinkingKind.BUDGET, budget, omit=omit)
-    if kind in ("enabled", "adaptive", "between_tools"):
-        return Thinking(ThinkingKind.ADAPTIVE, omit=omit)
-    if kind != "disabled":
-        ignored.add("thinking.type")
-    return Thinking()
 
 
 def _output_config(request: Object, turn: Turn, ignored: Ignored) -> None:

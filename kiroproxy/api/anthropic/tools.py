@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from kiroproxy.api.anthropic.blocks import Ignored
 from kiroproxy.api.checks import (
     Object,
     Path,
@@ -23,6 +22,7 @@ from kiroproxy.api.checks import (
     optional_text,
     positive,
 )
+from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
 
 # Listed by Claude Code for its tool search on the provider's side only.

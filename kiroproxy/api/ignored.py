@@ -1,0 +1,46 @@
+"""What a request asks for and does not get: collected while parsing, named in the answer's head.
+
+Nothing is dropped in silence. A field that has no effect is named in ``Turn.ignored``; with
+``KIROPROXY_STRICT`` on, a request that has any such field is refused instead.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from kiroproxy.api.turn import Turn
+from kiroproxy.errors import RequestError
+
+Ignored = set[str]
+
+# Ignored names go into a response header, and some of them are the client's own spelling.
+_SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMES: Final = 24
+
+
+def is_set(value: Any) -> bool:
+    """Whether a field says anything at all."""
+    return value is not None and value != [] and value != {}
+
+
+def note_unused(request: dict[str, Any], used: frozenset[str], ignored: Ignored) -> None:
+    """Take in every field of ``request`` that nobody reads."""
+    ignored.update(key for key, value in request.items() if key not in used and is_set(value))
+
+
+def shown(ignored: Ignored) -> list[str]:
+    """Sorted, short, and safe to stand in a header; the rest is counted."""
+    names = sorted(name for name in ignored if _SHOWABLE.fullmatch(name))
+    kept = names[:_MOST_NAMES]
+    left = len(ignored) - len(kept)
+    return [*kept, f"and-{left}-more"] if left else kept
+
+
+def refuse_ignored(turn: Turn) -> None:
+    """Raise the RequestError that strict mode has for a request with ignored fields."""
+    if turn.ignored:
+        raise RequestError(
+            f"{', '.join(turn.ignored)}: no effect here, and KIROPROXY_STRICT is on; leave it out.",
+            param=turn.ignored[0],
+        )
