@@ -23,6 +23,7 @@ from kiroproxy.api.events import (
     TEXT,
     THINKING,
     THINKING_END,
+    TOOL_END,
     TOOL_INPUT,
     TOOL_START,
     AnswerEvent,
@@ -69,6 +70,7 @@ class Answer:
         self._stops = StopMatcher(plan.stop_sequences) if plan.stop_sequences else None
         self._meter = Meter(plan.max_tokens)
         self._tools = ToolAssembler(plan.tool_names, make_id)
+        self._call_over = False  # the one call that is wanted is out
         self._plain = False  # text needs no step but counting
         # The open thinking block
         self._thinking_open = False
@@ -115,6 +117,7 @@ class Answer:
         if not self.done:
             self._finish_parts(out)
         usage = self._reader.usage(self._meter.output_tokens)
+        usage.reasoning_tokens = min(self._meter.reasoning_tokens, usage.output_tokens)
         self._seen.tool_calls = self._tools.ended
         if not self._tools.ended:
             if self._stops is not None and self._stops.hit is not None:
@@ -261,7 +264,7 @@ class Answer:
     # -- thinking ----------------------------------------------------------------------------------
 
     def _put_thinking(self, text: str, out: list[AnswerEvent]) -> None:
-        fitting = self._meter.take(text)
+        fitting = self._meter.take_thinking(text)
         if fitting:
             if self._plan.show_thinking:
                 out.append((THINKING, fitting))
@@ -290,12 +293,25 @@ class Answer:
         try:
             step(made)
         finally:  # what was good before a broken call still goes out
+            if self._plan.single_call:
+                made = self._first_call(made)
             out.extend(made)
             for event in made:
                 if event[0] == TOOL_START:
                     self._meter.count_call(event[2])
                 elif event[0] == TOOL_INPUT:
                     self._meter.count_input(event[1])
+
+    def _first_call(self, made: list[AnswerEvent]) -> list[AnswerEvent]:
+        """``made`` up to the end of the answer's first call. The rest of the stream is still read: its
+        end tells what the answer cost."""
+        if self._call_over:
+            return []
+        ends = [at for at, event in enumerate(made) if event[0] == TOOL_END]
+        if not ends:
+            return made
+        self._call_over = True
+        return made[: ends[0] + 1]
 
     def _must_wait(self, event: kiro.KiroEvent, out: list[AnswerEvent]) -> bool:
         """Whether a tool call is open, so that ``event`` has to stand behind it."""

@@ -66,7 +66,8 @@ class Source(enum.Enum):
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one answer. ``input_tokens`` excludes what was read from or written to the cache."""
+    """Tokens of one answer. ``input_tokens`` excludes what was read from or written to the cache.
+    ``reasoning_tokens``: our estimate of the thinking's part of the output."""
 
     input_tokens: int
     output_tokens: int = 0
@@ -75,6 +76,7 @@ class Usage:
     source: Source = Source.ESTIMATED
     credits: float | None = None
     web_searches: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(slots=True)

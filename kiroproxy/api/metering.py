@@ -37,14 +37,16 @@ def units(text: str) -> int:
 
 
 class Meter:
-    """Counts what goes out. ``room``: units of text and thinking left under ``max_tokens``."""
+    """Counts what goes out. ``room``: units of text and thinking left under ``max_tokens``.
+    ``thought``: units of thinking, as the caller says."""
 
-    __slots__ = ("_calls", "_limit", "room", "spent")
+    __slots__ = ("_calls", "_limit", "room", "spent", "thought")
 
     def __init__(self, max_tokens: int | None) -> None:
         self._limit = _NO_LIMIT if max_tokens is None else _UNITS_PER_TOKEN * max(max_tokens, 0)
         self.room = self._limit
         self.spent = 0  # units of everything, tool calls included
+        self.thought = 0
         self._calls = 0
 
     def take(self, text: str) -> str:
@@ -59,6 +61,13 @@ class Meter:
         self.room -= cost
         self.spent += cost
         return text
+
+    def take_thinking(self, text: str) -> str:
+        """As ``take``, for thinking."""
+        before = self.spent
+        fitting = self.take(text)
+        self.thought += self.spent - before
+        return fitting
 
     def take_batch(self, texts: list[str]) -> bool:
         """Count all texts if they fit for certain. False: nothing was counted, use ``take``."""
@@ -84,6 +93,11 @@ class Meter:
         """Estimate of all that went out, at least 1."""
         tokens = (self.spent + _UNITS_PER_TOKEN - 1) // _UNITS_PER_TOKEN
         return max(1, tokens + CALL_TOKENS * self._calls)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Estimate of the thinking alone."""
+        return (self.thought + _UNITS_PER_TOKEN - 1) // _UNITS_PER_TOKEN
 
 
 def _fitting(text: str, room: int) -> int:

@@ -261,6 +261,8 @@ class _Builder:
             wishes.append("Answer by calling one of your tools.")
         elif choice.kind is ToolChoiceKind.NAMED and self._offers(choice.name):
             wishes.append(f"Answer by calling the tool {self._names.upstream(choice.name)}.")
+        if not self._turn.parallel_tools and self._turn.tools:
+            wishes.append("Call at most one tool in this answer.")
         return wishes
 
     def _offers(self, name: str) -> bool:
@@ -277,6 +279,7 @@ class _Builder:
             stop_sequences=turn.stop_sequences,
             max_tokens=turn.max_tokens,
             strip_fence=turn.output_schema is not None,
+            single_call=not turn.parallel_tools,
         )
 
 

@@ -127,7 +127,9 @@ class Turn:
 
     ``model``: as asked, echoed in the answer. ``session``: a stable key of the conversation from the
     client, or empty. ``output_schema``: the JSON schema the answer's text must fit, or None.
-    ``ignored``: request fields that were understood to exist and have no effect, as paths.
+    ``parallel_tools`` False: at most one tool call an answer. ``ignored``: request fields that were
+    understood to exist and have no effect, as paths. ``style``: what the dialect's own encoder has to
+    know of the request; nobody else looks at it.
     """
 
     model: str
@@ -142,4 +144,6 @@ class Turn:
     session: str = ""
     output_schema: dict[str, Any] | None = None
     web_search: WebSearch | None = None
+    parallel_tools: bool = True
     ignored: list[str] = field(default_factory=list)
+    style: object = None

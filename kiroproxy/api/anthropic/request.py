@@ -93,9 +93,11 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
     turn.system = _system(request.get("system"), ignored)
     turn.tools = offered.tools
     turn.web_search = offered.web_search
-    turn.tool_choice = parse_tool_choice(
-        request.get("tool_choice"), ("tool_choice",), offered, ignored
-    )
+    choice = request.get("tool_choice")
+    turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered)
+    if isinstance(choice, dict):
+        path = ("tool_choice", "disable_parallel_tool_use")
+        turn.parallel_tools = not flag(choice.get("disable_parallel_tool_use"), path)
     return turn
 
 

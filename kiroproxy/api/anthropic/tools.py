@@ -94,14 +94,12 @@ def _add_web_search(tool: Object, path: Path, offered: Offered, ignored: Ignored
     offered.web_search = search
 
 
-def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
+def parse_tool_choice(value: object, path: Path, offered: Offered) -> ToolChoice:
     """``auto`` when absent. Raises RequestError."""
     if value is None:
         return ToolChoice()
     choice = mapping(value, path)
     kind = choice.get("type")
-    if choice.get("disable_parallel_tool_use"):
-        ignored.add("tool_choice.disable_parallel_tool_use")
     if kind == "tool":
         name = filled_text(choice.get("name"), path, "name")
         if name not in offered.names:
