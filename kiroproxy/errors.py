@@ -21,7 +21,8 @@
     │   │   ├── FrameLengthError
     │   │   ├── HeaderError
     │   │   └── TruncatedStreamError  the stream ended inside a frame
-    │   └── IncompleteAnswerError   valid frames, but the answer has no proper end
+    │   ├── IncompleteAnswerError   valid frames, but the answer has no proper end
+    │   └── SchemaMismatchError     a whole answer that does not fit the schema asked for
     └── InternalError               a defect of ours
 
 ``kind`` says what happened in words every dialect can map; a dialect's ``errors.py`` holds one row
@@ -207,6 +208,10 @@ class TruncatedStreamError(EventStreamError):
 
 class IncompleteAnswerError(UpstreamError):
     """Valid frames came, the stream ended, but the answer has no proper end."""
+
+
+class SchemaMismatchError(UpstreamError):
+    """A whole answer came, but it does not fit the schema asked for, corrected or not."""
 
 
 class InternalError(KiroProxyError):

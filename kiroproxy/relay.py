@@ -52,8 +52,9 @@ _log = logging.getLogger("kiroproxy.relay")
 class Delivery(Protocol):
     """Where an answer goes: a stream or one JSON body."""
 
-    committed: bool
-    """Content has left for the client, so the request may not be repeated."""
+    @property
+    def committed(self) -> bool:
+        """Content has left for the client, so the request may not be repeated."""
 
     def begin(self, account_id: str, model_id: str) -> None:
         """A try starts with this account and the service's name of the model. Whatever an earlier try

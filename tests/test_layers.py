@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("app", "simulator"),
     ("handlers",),
+    ("structured",),
     ("relay",),
     ("retry",),
     ("accounts",),

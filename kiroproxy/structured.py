@@ -1,0 +1,99 @@
+"""Structured answers: above the relay, one repair round for an answer that does not fit its schema.
+
+Kiro has no structured outputs. The schema stands in the prompt (``to_kiro``), a code fence around the
+answer is taken off (``api.fences``), and here the text is held back until it is known to fit. If it does
+not, the model is asked once more, with what is wrong; if that does not fit either, the client gets an
+error and never JSON that breaks its contract. Answers that stopped for another reason than their own
+end (length, refusal) pass as they are: the stop reason tells the client.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kiroproxy.api.events import AnswerEvent, Ending, Stop
+from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
+from kiroproxy.api.turn import Turn
+from kiroproxy.relay import Delivery, Outcome
+from kiroproxy.upstream import UpstreamResponse
+
+
+class Answering(Protocol):
+    """What serves a Turn: the relay, or what stands above it."""
+
+    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+        """Deliver the answer. Raises KiroProxyError."""
+
+
+class StructuredRelay:
+    """Serves Turns like the relay it wraps; those without a schema go straight through."""
+
+    def __init__(self, relay: Answering) -> None:
+        self._relay = relay
+
+    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+        """As ``Relay.answer``. Raises SchemaMismatchError too."""
+        if turn.output_schema is None:
+            return await self._relay.answer(turn, delivery)
+        first = _Held(delivery)
+        outcome = await self._relay.answer(turn, first)
+        faults = first.faults(turn, outcome.ending)
+        if faults:
+            again = asked_again(turn, first.text, faults)
+            second = _Held(delivery)
+            outcome = _both(outcome, await self._relay.answer(again, second))
+            faults = second.faults(turn, outcome.ending)
+            if faults:
+                raise mismatch(faults)
+            first = second
+        first.release()
+        return outcome
+
+
+class _Held:
+    """A delivery that keeps the text back."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._kept = HeldText()
+
+    @property
+    def committed(self) -> bool:
+        return self._delivery.committed
+
+    @property
+    def text(self) -> str:
+        return self._kept.text
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self._kept = HeldText()
+        self._delivery.begin(account_id, model_id)
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        passed = self._kept.feed(batch)
+        if passed:
+            self._delivery.deliver(passed)
+
+    def attach(self, response: UpstreamResponse) -> None:
+        self._delivery.attach(response)
+
+    def faults(self, turn: Turn, ending: Ending) -> list[str]:
+        if self._kept.free or ending.stop is not Stop.END_TURN:
+            return []
+        return faults_of(self._kept.text, turn)
+
+    def release(self) -> None:
+        held = self._kept.release()
+        if held:
+            self._delivery.deliver(held)
+
+
+def _both(first: Outcome, second: Outcome) -> Outcome:
+    """The second round's outcome. Its input holds the first round's answer, so only credits add up."""
+    usage = second.ending.usage
+    if first.ending.usage.credits is not None:
+        usage.credits = first.ending.usage.credits + (usage.credits or 0.0)
+    second.tries += first.tries
+    second.first_event_s = first.first_event_s
+    second.doubtful = second.doubtful or "asked again: the first answer did not fit its schema"
+    return second
