@@ -13,6 +13,9 @@ from kiroproxy import clientkey
 from kiroproxy.accounts import AccountManager, LoadResult, TokenStore, load_credentials
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
 from kiroproxy.api.anthropic.request import parse_messages_request
+from kiroproxy.api.openai import ChatEncoder, ChatFold
+from kiroproxy.api.openai.chat_request import parse_chat_request
+from kiroproxy.api.openai.chat_wire import style_of
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Upstream
 from kiroproxy.handlers.answers import AnswerHandler, Dialect
@@ -26,6 +29,7 @@ from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.secret import Secret
+from kiroproxy.structured import Answering, StructuredRelay
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
 
@@ -35,8 +39,17 @@ MESSAGES = Dialect(
     name="messages",
     parse=parse_messages_request,
     make_id=lambda request_id: "msg_" + request_id.removeprefix("req_"),
-    encoder=lambda message_id, turn: MessagesEncoder(message_id, turn.model),
-    fold=lambda message_id, turn: MessageFold(message_id, turn.model),
+    encoder=lambda message_id, turn, _: MessagesEncoder(message_id, turn.model),
+    fold=lambda message_id, turn, _: MessageFold(message_id, turn.model),
+)
+CHAT = Dialect(
+    name="chat",
+    parse=parse_chat_request,
+    make_id=lambda request_id: "chatcmpl-" + request_id.removeprefix("req_"),
+    encoder=lambda chat_id, turn, created: ChatEncoder(
+        chat_id, turn.model, created, style_of(turn)
+    ),
+    fold=lambda chat_id, turn, created: ChatFold(chat_id, turn.model, created, style_of(turn)),
 )
 
 
@@ -71,7 +84,7 @@ class App:
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(loaded.credentials, store, calls, self._clock)
-        relay = Relay(accounts, calls, self._clock, self.metrics)
+        relay = StructuredRelay(Relay(accounts, calls, self._clock, self.metrics))
         server = HttpServer(
             Router(self._routes(Gate(key), relay, accounts)), error_renderer=render_error
         )
@@ -105,12 +118,19 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
-    def _routes(self, gate: Gate, relay: Relay, accounts: AccountManager) -> list[Route]:
-        ping_interval_s = self._config.server.ping_interval_s
-        messages = AnswerHandler(MESSAGES, relay, gate, self._clock, ping_interval_s)
+    def _routes(self, gate: Gate, relay: Answering, accounts: AccountManager) -> list[Route]:
+        server = self._config.server
+
+        def answers(dialect: Dialect) -> AnswerHandler:
+            interval_s = server.ping_interval_s
+            return AnswerHandler(
+                dialect, relay, gate, self._clock, interval_s, strict=server.strict
+            )
+
         models = ModelsHandler(accounts, gate)
         return [
-            Route("POST", "/v1/messages", messages, api=True),
+            Route("POST", "/v1/messages", answers(MESSAGES), api=True),
+            Route("POST", "/v1/chat/completions", answers(CHAT), api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),

@@ -35,6 +35,7 @@ class Server:
     client_token: Secret | None = None
     ping_interval_s: float = 15 * SECONDS
     drain_s: float = 30 * SECONDS
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KIROPROXY_TOTAL_TIMEOUT_S", _seconds, "1800", "s", "one whole answer"),
     Setting("KIROPROXY_PING_INTERVAL_S", _seconds, "15", "s", "a ping goes out after such a silence"),
     Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
+    Setting(
+        "KIROPROXY_STRICT", _switch, "false", "switch",
+        "refuse a request with fields that have no effect (400) instead of naming them",
+    ),
 )  # fmt: skip
 
 # Also read from the environment, by accounts/: a name here is documented there.
@@ -236,6 +241,7 @@ def load(
             client_token=values["KIRO_CLIENT_TOKEN"],
             ping_interval_s=values["KIROPROXY_PING_INTERVAL_S"],
             drain_s=values["KIROPROXY_DRAIN_S"],
+            strict=values["KIROPROXY_STRICT"],
         ),
         upstream=_upstream(values),
         log=Log(

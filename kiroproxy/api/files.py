@@ -7,7 +7,7 @@ from typing import Final
 
 from kiroproxy.api.checks import Path, fail
 from kiroproxy.api.media import head, image_format
-from kiroproxy.api.turn import Document, Image
+from kiroproxy.api.turn import Document, Image, Text
 
 IMAGE_BYTES: Final = 10_000_000  # per image, decoded; the service's model
 IMAGE_TYPES: Final = {
@@ -45,19 +45,23 @@ def checked_base64(data: str, path: Path) -> str:
     return data
 
 
-def checked_image(media_type: str, data: str, source: Path) -> Image:
-    """An image whose bytes are what ``media_type`` says. ``source``: path of the source object."""
+def checked_image(media_type: str, data: str, source: Path, *, one_url: bool = False) -> Image:
+    """An image whose bytes are what ``media_type`` says. ``source``: path of the object that holds both,
+    or, with ``one_url``, of the data: URL that does."""
+    type_at, data_at = (*source, "media_type"), (*source, "data")
+    if one_url:
+        type_at = data_at = source
     kind = IMAGE_TYPES.get(media_type)
     if kind is None:
-        fail((*source, "media_type"), "must be image/png, image/jpeg, image/gif or image/webp")
-    data = checked_base64(data, (*source, "data"))
+        fail(type_at, "must be image/png, image/jpeg, image/gif or image/webp")
+    data = checked_base64(data, data_at)
     if len(data) // 4 * 3 - data[-2:].count("=") > IMAGE_BYTES:
-        fail((*source, "data"), f"an image must not be larger than {IMAGE_BYTES // 1_000_000} MB")
+        fail(data_at, f"an image must not be larger than {IMAGE_BYTES // 1_000_000} MB")
     found = image_format(head(data))
     if found is None:
-        fail((*source, "data"), f"the bytes are no {kind} image")
+        fail(data_at, f"the bytes are no {kind} image")
     if found != kind:
-        fail((*source, "media_type"), f"says {media_type}, but the bytes are a {found} image")
+        fail(type_at, f"says {media_type}, but the bytes are a {found} image")
     return Image(found, data)
 
 
@@ -84,3 +88,8 @@ def decoded_text(data: str, path: Path) -> str:
         return binascii.a2b_base64(checked_base64(data, path)).decode("utf-8")
     except UnicodeDecodeError:
         fail(path, "must be UTF-8 text in base64")
+
+
+def titled(title: str, content: str) -> Text:
+    """A text file as words, under its name if it has one."""
+    return Text(f'[document "{title}"]\n{content}'.rstrip("\n") if title else content)

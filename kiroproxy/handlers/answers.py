@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kiroproxy import logs
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
 from kiroproxy.api.events import Usage
+from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
@@ -19,7 +20,8 @@ from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
-from kiroproxy.relay import Outcome, Relay
+from kiroproxy.relay import Outcome
+from kiroproxy.structured import Answering
 
 _log = logging.getLogger("kiroproxy.access")
 
@@ -34,26 +36,35 @@ _SSE_HEADERS: tuple[RawHeader, ...] = (
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What makes one API different from another. ``encoder`` and ``fold`` take the answer's id (made
-    by ``make_id`` from the request's id), so that they stay pure."""
+    by ``make_id`` from the request's id) and the time in seconds since the epoch, so that they stay
+    pure."""
 
     name: str
     parse: Callable[[bytes, Callable[[str], str | None]], Turn]
     make_id: Callable[[str], str]
-    encoder: Callable[[str, Turn], StreamEncoder]
-    fold: Callable[[str, Turn], AnswerFold]
+    encoder: Callable[[str, Turn, int], StreamEncoder]
+    fold: Callable[[str, Turn, int], AnswerFold]
 
 
 class AnswerHandler:
     """Serves one dialect's generation route."""
 
     def __init__(
-        self, dialect: Dialect, relay: Relay, gate: Gate, clock: Clock, ping_interval_s: float
+        self,
+        dialect: Dialect,
+        relay: Answering,
+        gate: Gate,
+        clock: Clock,
+        ping_interval_s: float,
+        *,
+        strict: bool = False,
     ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._gate = gate
         self._clock = clock
         self._ping_interval_s = ping_interval_s
+        self._strict = strict
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
@@ -61,6 +72,8 @@ class AnswerHandler:
         started_s = self._clock.monotonic()
         turn = self._dialect.parse(request.body, request.headers.get)
         try:
+            if self._strict:
+                refuse_ignored(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, started_s)
                 return None
@@ -72,8 +85,8 @@ class AnswerHandler:
     async def _stream(
         self, request: Request, exchange: Exchange, turn: Turn, started_s: float
     ) -> None:
-        headers = AnswerHeaders(turn, _SSE_HEADERS)
-        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn)
+        headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
+        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
         usage = Usage(input_tokens=estimate_turn(turn))
         sse = SSEWriter(
             exchange,
@@ -99,12 +112,16 @@ class AnswerHandler:
             self._log_success(turn, outcome, started_s)
 
     async def _whole(self, request: Request, turn: Turn, started_s: float) -> Response:
-        headers = AnswerHeaders(turn)
+        headers = AnswerHeaders(turn, strict=self._strict)
         answer_id = self._dialect.make_id(request.id)
-        delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn), headers)
+        created = self._now()
+        delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
         outcome = await self._relay.answer(turn, delivery)
         self._log_success(turn, outcome, started_s)
         return json_response(200, delivery.finish(outcome.ending), headers.items)
+
+    def _now(self) -> int:
+        return int(self._clock.wall())
 
     def _log_success(self, turn: Turn, outcome: Outcome, started_s: float) -> None:
         usage = outcome.ending.usage

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
 from kiroproxy.api.events import AnswerEvent, Ending
+from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.turn import Turn
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.http import Exchange
@@ -23,23 +24,33 @@ class AnswerHeaders:
     then, and by then a try has said which account and model it is.
 
     Names come from clients and catalogues, so nothing but a name's characters goes into a header.
+    ``strict``: what the model of a try would ignore is refused instead of named.
     """
 
-    def __init__(self, turn: Turn, base: Iterable[RawHeader] = ()) -> None:
+    def __init__(self, turn: Turn, base: Iterable[RawHeader] = (), *, strict: bool = False) -> None:
+        self._turn = turn
+        self._strict = strict
         self.items = list(base)
-        if turn.ignored:  # nothing is dropped in silence
-            names = ", ".join(
-                _NOT_A_NAME.sub("?", name)[:60] for name in turn.ignored[:_MOST_NAMES]
-            )
-            self.items.append((b"x-kiroproxy-ignored", names.encode("ascii")))
         self._fixed = len(self.items)
+        self.items += self._ignored()
 
     def set(self, account_id: str, model_id: str) -> None:
-        """The try that is under way; the last one counts."""
+        """The try that is under way; the last one counts. Its model may have added to what is ignored.
+        Raises RequestError in strict mode."""
+        if self._strict:
+            refuse_ignored(self._turn)
         self.items[self._fixed :] = [
+            *self._ignored(),
             (b"x-kiroproxy-account", _NOT_A_NAME.sub("?", account_id).encode("ascii")),
             (b"x-kiroproxy-model", _NOT_A_NAME.sub("?", model_id)[:100].encode("ascii")),
         ]
+
+    def _ignored(self) -> list[RawHeader]:
+        """Nothing is dropped in silence."""
+        if not self._turn.ignored:
+            return []
+        names = (_NOT_A_NAME.sub("?", name)[:60] for name in self._turn.ignored[:_MOST_NAMES])
+        return [(b"x-kiroproxy-ignored", ", ".join(names).encode("ascii"))]
 
 
 class StreamDelivery:

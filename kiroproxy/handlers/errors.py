@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from kiroproxy.api.anthropic.errors import error_response
+from kiroproxy.api import anthropic, openai
 from kiroproxy.errors import Kind, KiroProxyError
 from kiroproxy.http import Request, Response
 
 _log = logging.getLogger("kiroproxy.http")
+
+_OPENAI_SEGMENTS = frozenset({"chat", "completions", "responses"})
 
 
 def render_error(request: Request | None, error: KiroProxyError) -> Response:
@@ -16,5 +18,20 @@ def render_error(request: Request | None, error: KiroProxyError) -> Response:
     if error.kind is Kind.UNAUTHENTICATED:
         peer = request.peer if request else ""
         _log.warning("refused: %s", error.message, extra={"fields": {"peer": peer}})
-    status, headers, body = error_response(error, request.id if request else "")
+    if request is not None and speaks_openai(request):
+        status, headers, body = openai.error_response(error)
+    else:
+        status, headers, body = anthropic.error_response(error, request.id if request else "")
     return Response(status, body, headers)
+
+
+def speaks_openai(request: Request) -> bool:
+    """Whether the client expects OpenAI's errors: by the route where it tells, else (models, unknown
+    routes) by the headers, of which only Anthropic's clients have a version or ``x-api-key``."""
+    segments = set(request.path.split("/"))
+    if segments & _OPENAI_SEGMENTS:
+        return True
+    if "messages" in segments:
+        return False
+    theirs = (request.headers.get(name) for name in ("anthropic-version", "x-api-key"))
+    return not any(theirs) and request.headers.get("authorization") is not None

@@ -22,7 +22,14 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
-from kiroproxy.api.files import TEXT_TYPES, checked_image, checked_pdf, data_url, decoded_text
+from kiroproxy.api.files import (
+    TEXT_TYPES,
+    checked_image,
+    checked_pdf,
+    data_url,
+    decoded_text,
+    titled,
+)
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.turn import (
     Block,
@@ -131,16 +138,16 @@ def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) ->
     if media_type == "application/pdf":
         return [checked_pdf(title, data, (*at, "data"))]
     if media_type in TEXT_TYPES:
-        return [_titled(title, decoded_text(data, (*at, "data")))]
+        return [titled(title, decoded_text(data, (*at, "data")))]
     fail((*at, "media_type"), f"must be application/pdf or {', '.join(TEXT_TYPES)}")
 
 
 def _document_text(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
-    return [_titled(title, text(source.get("data"), at, "data"))]
+    return [titled(title, text(source.get("data"), at, "data"))]
 
 
 def _document_content(source: Object, title: str, at: Path, ignored: Ignored) -> list[Block]:
-    head = [_titled(title, "")] if title else []
+    head = [titled(title, "")] if title else []
     return [*head, *parse_content(source.get("content"), (*at, "content"), ignored)]
 
 
@@ -150,10 +157,6 @@ _DOCUMENT_SOURCES: Final[dict[str, _DocumentParser]] = {
     "text": _document_text,
     "content": _document_content,
 }
-
-
-def _titled(title: str, content: str) -> Text:
-    return Text(f'[document "{title}"]\n{content}'.rstrip("\n") if title else content)
 
 
 def _search_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:

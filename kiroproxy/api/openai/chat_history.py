@@ -1,0 +1,162 @@
+"""``messages`` of Chat Completions → neutral messages.
+
+System text in front of the conversation becomes the system prompt; later on it keeps its place. Tool
+results are messages of their own here and become blocks of user messages. The older ``function_call``
+has no id: each gets one, and a ``function`` message answers the last open call of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.api.checks import (
+    Object,
+    Path,
+    array,
+    fail,
+    filled_text,
+    free_form,
+    mapping,
+    optional_text,
+    text,
+)
+from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.openai.parts import parse_content, parse_texts
+from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
+from kiroproxy.api.turn import Block, Message, Reasoning, Text, ToolResult, ToolUse
+
+
+def parse_messages(value: object, ignored: Ignored) -> tuple[list[str], list[Message]]:
+    """The system prompt and the conversation. Raises RequestError."""
+    if not isinstance(value, list) or not value:
+        fail(("messages",), "must be a list of at least one message")
+    history = _History(ignored)
+    for index, item in enumerate(value):
+        history.add(mapping(item, ("messages", index)), ("messages", index))
+    return history.system, history.messages
+
+
+class _History:
+    """Takes the messages in one after another."""
+
+    def __init__(self, ignored: Ignored) -> None:
+        self.system: list[str] = []
+        self.messages: list[Message] = []
+        self._ignored = ignored
+        self._open_functions: list[tuple[str, str]] = []  # name and made-up id
+
+    def add(self, message: Object, path: Path) -> None:
+        role = message.get("role")
+        parse = _ROLES.get(role) if isinstance(role, str) else None
+        if parse is None:
+            fail((*path, "role"), f"must be one of {', '.join(_ROLES)}")
+        if "cache_control" in message:
+            self._ignored.add("cache_control")
+        parse(self, message, path)
+
+    def _system(self, message: Object, path: Path) -> None:
+        self._note_name(message)
+        words = parse_texts(message.get("content"), (*path, "content"), self._ignored)
+        if self.messages:
+            self.messages.append(Message("system", [Text(text) for text in words]))
+        else:
+            self.system += [text for text in words if text]
+
+    def _user(self, message: Object, path: Path) -> None:
+        self._note_name(message)
+        if message.get("content") is None:
+            fail((*path, "content"), "must be a string or a list of content parts")
+        parts = parse_content(message["content"], (*path, "content"), self._ignored)
+        self.messages.append(Message("user", [*parts]))
+
+    def _assistant(self, message: Object, path: Path) -> None:
+        self._note_name(message)
+        blocks: list[Block] = []
+        # As we sent it (and as other proxies call it); without a signature it does not go upstream.
+        for key in ("reasoning_content", "reasoning"):
+            if isinstance(message.get(key), str):
+                blocks.append(Reasoning(message[key], ""))
+                break
+        blocks += parse_content(message.get("content"), (*path, "content"), self._ignored)
+        refusal = optional_text(message.get("refusal"), path, "refusal")
+        if refusal:
+            blocks.append(Text(refusal))
+        if message.get("audio") is not None:
+            self._ignored.add("messages.audio")
+        at = (*path, "tool_calls")
+        for index, call in enumerate(array(message.get("tool_calls"), at)):
+            blocks.append(_tool_call(mapping(call, (*at, index)), (*at, index)))
+        if message.get("function_call") is not None:
+            blocks.append(self._function_call(message["function_call"], (*path, "function_call")))
+        self.messages.append(Message("assistant", blocks))
+
+    def _function_call(self, value: object, path: Path) -> ToolUse:
+        call = mapping(value, path)
+        name = filled_text(call.get("name"), path, "name")
+        call_id = f"call_function_{len(self.messages)}"
+        self._open_functions.append((name, call_id))
+        return ToolUse(call_id, name, _arguments(call.get("arguments"), path))
+
+    def _tool(self, message: Object, path: Path) -> None:
+        call_id = filled_text(message.get("tool_call_id"), path, "tool_call_id")
+        self._result(call_id, message, path)
+
+    def _function(self, message: Object, path: Path) -> None:
+        name = filled_text(message.get("name"), path, "name")
+        found = next((call for call in reversed(self._open_functions) if call[0] == name), None)
+        if found is not None:
+            self._open_functions.remove(found)
+        self._result(found[1] if found else f"call_function_{name}", message, path)
+
+    def _result(self, call_id: str, message: Object, path: Path) -> None:
+        content = parse_content(message.get("content"), (*path, "content"), self._ignored)
+        self.messages.append(Message("user", [ToolResult(call_id, content)]))
+
+    def _note_name(self, message: Object) -> None:
+        if message.get("name") is not None:
+            self._ignored.add("messages.name")
+
+
+_Parser = Callable[[_History, Object, Path], None]
+_ROLES: Final[dict[str, _Parser]] = {
+    "system": _History._system,
+    "developer": _History._system,
+    "user": _History._user,
+    "assistant": _History._assistant,
+    "tool": _History._tool,
+    "function": _History._function,
+}
+
+
+def _tool_call(call: Object, path: Path) -> ToolUse:
+    call_id = filled_text(call.get("id"), path, "id")
+    kind = optional_text(call.get("type"), path, "type") or "function"
+    if kind == "custom":
+        at = (*path, "custom")
+        body = mapping(call.get("custom"), at)
+        given = text(body.get("input"), at, "input")
+        return ToolUse(call_id, filled_text(body.get("name"), at, "name"), {CUSTOM_INPUT: given})
+    if kind != "function":
+        fail((*path, "type"), "must be function or custom")
+    at = (*path, "function")
+    body = mapping(call.get("function"), at)
+    name = filled_text(body.get("name"), at, "name")
+    return ToolUse(call_id, name, _arguments(body.get("arguments"), at))
+
+
+def _arguments(value: object, path: Path) -> dict[str, Any]:
+    """A call's arguments as an object. Models write broken JSON now and then, and it stands in the
+    history for good, so it is kept as words instead of failing every further request."""
+    words = optional_text(value, path, "arguments")
+    if not words.strip():
+        return {}
+    try:
+        found = orjson.loads(words)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return {CUSTOM_INPUT: words}
+    if not isinstance(found, dict):
+        return {CUSTOM_INPUT: words}
+    return free_form(found, path, "arguments")

@@ -1,0 +1,105 @@
+"""The neutral answer as one Chat Completions body: a fold over the same events that are streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from kiroproxy.api.events import (
+    REDACTED,
+    SEARCH,
+    TEXT,
+    THINKING,
+    THINKING_END,
+    TOOL_END,
+    TOOL_INPUT,
+    TOOL_START,
+    AnswerEvent,
+    Ending,
+)
+from kiroproxy.api.openai.chat_wire import ChatStyle, finish_reason, usage_fields
+from kiroproxy.api.openai.unwrap import unwrapped
+from kiroproxy.errors import InternalError
+
+
+class ChatFold:
+    """One whole answer; the arguments are the encoder's."""
+
+    def __init__(self, chat_id: str, model: str, created: int, style: ChatStyle) -> None:
+        self._head = {
+            "id": chat_id,
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+        }
+        self._style = style
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: list[tuple[str, str, str]] = []  # id, name, arguments
+        self._open: tuple[str, str] | None = None
+        self._input: list[str] = []
+        self._steps: dict[int, Callable[[AnswerEvent], None]] = {
+            TEXT: lambda event: self._text.append(event[1]),
+            THINKING: lambda event: self._thinking.append(event[1]),
+            THINKING_END: _nothing,
+            REDACTED: _nothing,
+            SEARCH: _nothing,
+            TOOL_START: self._tool_start,
+            TOOL_INPUT: lambda event: self._input.append(event[1]),
+            TOOL_END: self._tool_end,
+        }
+
+    def events(self, batch: list[AnswerEvent]) -> None:
+        """Take in a batch."""
+        for event in batch:
+            self._steps[event[0]](event)
+
+    def finish(self, ending: Ending) -> bytes:
+        """The whole JSON body."""
+        if self._open is not None:
+            raise InternalError("The answer ended inside a tool call.")
+        choice = {
+            "index": 0,
+            "message": self._message(),
+            "logprobs": None,
+            "finish_reason": finish_reason(ending.stop, self._style),
+        }
+        return orjson.dumps(self._head | {"choices": [choice], "usage": usage_fields(ending.usage)})
+
+    def _message(self) -> dict[str, Any]:
+        text = "".join(self._text)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text if text or not self._calls else None,
+            "refusal": None,
+        }
+        thinking = "".join(self._thinking)
+        if thinking:
+            message["reasoning_content"] = thinking
+        if self._calls and self._style.legacy:
+            _, name, arguments = self._calls[0]
+            message["function_call"] = {"name": name, "arguments": arguments}
+        elif self._calls:
+            message["tool_calls"] = [self._call(*call) for call in self._calls]
+        return message
+
+    def _call(self, call_id: str, name: str, arguments: str) -> dict[str, Any]:
+        if name in self._style.custom:
+            body = {"name": name, "input": unwrapped(arguments)}
+            return {"id": call_id, "type": "custom", "custom": body}
+        body = {"name": name, "arguments": arguments}
+        return {"id": call_id, "type": "function", "function": body}
+
+    def _tool_start(self, event: AnswerEvent) -> None:
+        self._open = (event[1], event[2])
+
+    def _tool_end(self, _event: AnswerEvent) -> None:
+        if self._open is not None:
+            self._calls.append((*self._open, "".join(self._input) or "{}"))
+        self._open, self._input = None, []
+
+
+def _nothing(_event: AnswerEvent) -> None:
+    """There is no place for it in this dialect."""

@@ -1,0 +1,116 @@
+"""A Chat Completions request → Turn.
+
+Liberal in what it does not know, exact in what it uses, as the Messages parser: a value of the wrong
+type is a RequestError whose ``param`` is the field, and every field without effect is named in
+``Turn.ignored``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from kiroproxy.api.checks import Object, filled_text, flag, load_object, mapping
+from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.ignored import Ignored, note_unused, shown
+from kiroproxy.api.openai.chat_history import parse_messages
+from kiroproxy.api.openai.chat_wire import ChatStyle
+from kiroproxy.api.openai.options import (
+    parse_effort,
+    parse_format,
+    parse_limit,
+    parse_stop,
+    refuse_unsupported,
+    without_neutral,
+)
+from kiroproxy.api.openai.tools import Offered, parse_functions, parse_tool_choice, parse_tools
+from kiroproxy.api.turn import Thinking, ThinkingKind, ToolChoice, Turn
+from kiroproxy.kiro.models import wants_thinking
+
+GetHeader = Callable[[str], str | None]
+
+_USED: Final = frozenset(
+    {
+        "model", "messages", "stream", "stream_options", "tools", "tool_choice", "functions",
+        "function_call", "parallel_tool_calls", "response_format", "stop", "max_tokens",
+        "max_completion_tokens", "n", "reasoning_effort", "reasoning", "thinking", "modalities",
+    }
+)  # fmt: skip
+
+
+def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
+    """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
+    return parse_chat(load_object(body))
+
+
+def parse_chat(request: Object) -> Turn:
+    """As ``parse_chat_request``, from the JSON object."""
+    ignored: Ignored = set()
+    model = filled_text(request.get("model"), ("model",))
+    system, messages = parse_messages(request.get("messages"), ignored)
+    turn = Turn(model, messages, system)
+    refuse_unsupported(request)
+    offered = _tools(request, turn, ignored)
+    turn.stream = flag(request.get("stream"), ("stream",))
+    turn.max_tokens = parse_limit(request, "max_completion_tokens", "max_tokens")
+    turn.stop_sequences = parse_stop(request.get("stop"))
+    turn.output_schema = parse_format(request.get("response_format"), ("response_format",))
+    turn.thinking = _thinking(request, model, ignored)
+    turn.style = ChatStyle(
+        include_usage=_include_usage(request, ignored),
+        legacy=request.get("functions") is not None,
+        custom=frozenset(offered.custom),
+    )
+    note_unused(without_neutral(request), _USED, ignored)
+    turn.ignored = shown(ignored)
+    return turn
+
+
+def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
+    """``tools``, or else the older ``functions``, which call one function an answer."""
+    if request.get("functions") is not None and not request.get("tools"):
+        offered = parse_functions(request["functions"], ("functions",))
+        turn.tool_choice = _function_call(request.get("function_call"), offered, ignored)
+        turn.parallel_tools = False
+    else:
+        offered = parse_tools(request.get("tools"), ("tools",), ignored)
+        choice = request.get("tool_choice")
+        turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
+        at = ("parallel_tool_calls",)
+        parallel = request.get("parallel_tool_calls")
+        turn.parallel_tools = parallel is None or flag(parallel, at)
+    turn.tools = offered.tools
+    return offered
+
+
+def _function_call(value: object, offered: Offered, ignored: Ignored) -> ToolChoice:
+    """``auto``, ``none`` or ``{"name": …}``."""
+    if isinstance(value, dict):
+        value = {"type": "function", **value}
+    return parse_tool_choice(value, ("function_call",), offered, ignored)
+
+
+def _thinking(request: Object, model: str, ignored: Ignored) -> Thinking:
+    """``reasoning_effort``; else ``reasoning.effort`` or Anthropic's ``thinking``, as some clients write
+    it here; else what the model's name asks for."""
+    if request.get("reasoning_effort") is not None:
+        return parse_effort(request["reasoning_effort"], ("reasoning_effort",), ignored)
+    if request.get("reasoning") is not None:
+        reasoning = mapping(request["reasoning"], ("reasoning",))
+        return parse_effort(reasoning.get("effort"), ("reasoning", "effort"), ignored)
+    if request.get("thinking") is not None:
+        return parse_thinking(request["thinking"], ignored)
+    return Thinking(ThinkingKind.ADAPTIVE if wants_thinking(model) else ThinkingKind.OFF)
+
+
+def _include_usage(request: Object, ignored: Ignored) -> bool:
+    if request.get("stream_options") is None:
+        return False
+    at = ("stream_options",)
+    options = mapping(request["stream_options"], at)
+    # Without it chunks are as they are anyway: there is no padding that could be left out.
+    ignored.update(f"stream_options.{key}" for key in options.keys() - _STREAM_OPTIONS)
+    return flag(options.get("include_usage"), at, "include_usage")
+
+
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})

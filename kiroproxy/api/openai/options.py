@@ -1,0 +1,107 @@
+"""Options that both OpenAI dialects spell alike: answer format, effort, limits, what cannot be done."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kiroproxy.api.checks import (
+    Object,
+    Path,
+    array,
+    fail,
+    filled_text,
+    free_form,
+    mapping,
+    optional_text,
+    positive,
+    text,
+)
+from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.turn import Thinking, ThinkingKind
+from kiroproxy.kiro.fields import EFFORTS
+
+_ANY_OBJECT: Final[Object] = {"type": "object"}
+_EFFORT_WORDS: Final = {"minimal": "low", **{word: word for word in EFFORTS}}
+# Values that say the same as leaving the field out, so there is nothing to name as ignored.
+_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "background": (False,),
+    "frequency_penalty": (0,),
+    "logprobs": (False,),
+    "n": (1,),
+    "presence_penalty": (0,),
+    "service_tier": ("auto", "default"),
+    "store": (False,),
+    "temperature": (1,),
+    "top_logprobs": (0,),
+    "top_p": (1,),
+    "truncation": ("disabled",),
+}
+
+
+def without_neutral(request: Object) -> Object:
+    """``request`` without the fields that ask for nothing but the API's own default."""
+    return {key: value for key, value in request.items() if value not in _NEUTRAL.get(key, ())}
+
+
+def parse_format(value: object, path: Path) -> dict[str, Any] | None:
+    """``response_format`` and ``text.format`` → the schema to hold the answer to, or None.
+
+    The schema stands in ``json_schema`` in Chat Completions and in the format itself in Responses.
+    """
+    if value is None:
+        return None
+    form = mapping(value, path)
+    kind = filled_text(form.get("type"), path, "type")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return _ANY_OBJECT
+    if kind != "json_schema":
+        fail((*path, "type"), "must be text, json_object or json_schema")
+    if form.get("json_schema") is not None:
+        path = (*path, "json_schema")
+        form = mapping(form["json_schema"], path)
+    if form.get("schema") is None:
+        return _ANY_OBJECT
+    return free_form(form["schema"], path, "schema")
+
+
+def parse_effort(value: object, path: Path, ignored: Ignored) -> Thinking:
+    """``reasoning_effort`` and ``reasoning.effort`` → Thinking; absent and ``none`` are off."""
+    effort = optional_text(value, path)
+    if effort in ("", "none"):
+        return Thinking()
+    word = _EFFORT_WORDS.get(effort)
+    if word is None:
+        ignored.add(".".join(map(str, path)))
+        return Thinking()
+    return Thinking(ThinkingKind.ADAPTIVE, effort=word)
+
+
+def parse_limit(request: Object, *names: str) -> int | None:
+    """The first of the fields ``names`` that is set; each must be right."""
+    limits = [positive(request[name], (name,)) for name in names if request.get(name) is not None]
+    return limits[0] if limits else None
+
+
+def parse_stop(value: object) -> tuple[str, ...]:
+    """One stop sequence or a list of them; empty ones count for nothing."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if value is not None and not isinstance(value, list):
+        fail(("stop",), "must be a string or a list of strings")
+    sequences = (text(item, ("stop", at)) for at, item in enumerate(array(value, ("stop",))))
+    return tuple(sequence for sequence in sequences if sequence)
+
+
+def refuse_unsupported(request: Object) -> None:
+    """What would change the answer's form and cannot be done: more choices, probabilities, sound."""
+    if request.get("n") is not None and positive(request["n"], ("n",)) > 1:
+        fail(("n",), "only one choice can be made; ask again for another")
+    for name in ("logprobs", "top_logprobs"):
+        if request.get(name) not in (None, False, 0):
+            fail((name,), "the service gives no probabilities")
+    if request.get("audio") is not None:
+        fail(("audio",), "audio is not supported")
+    if "audio" in array(request.get("modalities"), ("modalities",)):
+        fail(("modalities",), "audio is not supported")

@@ -1,0 +1,197 @@
+"""``tools`` and ``tool_choice`` of both OpenAI dialects → neutral tools.
+
+A function's fields stand in ``function`` in Chat Completions and in the tool itself in Responses, and
+clients are known to mix them (Cursor even sends Anthropic's ``input_schema``), so each spelling is taken
+everywhere. A custom tool takes plain text instead of JSON; the service only knows JSON, so it is offered
+as a function with one text property, which ``unwrap`` takes out of the answer again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kiroproxy.api.checks import (
+    Object,
+    Path,
+    array,
+    fail,
+    filled_text,
+    flag,
+    free_form,
+    mapping,
+    optional_text,
+    text,
+)
+from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
+from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind
+
+_SCHEMA_KEYS: Final = ("parameters", "input_schema")
+
+
+@dataclass(slots=True)
+class Offered:
+    """What a tools list came to. ``custom``: names of the tools that take plain text. ``left_out``: types
+    of hosted tools that do not exist here."""
+
+    tools: list[Tool] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    custom: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+
+    def add(self, tool: Tool, path: Path) -> None:
+        """Take in one tool. Raises RequestError for a name that is taken."""
+        if tool.name in self.names:
+            fail((*path, "name"), "tool names must be unique")
+        self.names.add(tool.name)
+        self.tools.append(tool)
+
+
+def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
+    """The whole list. Raises RequestError."""
+    offered = Offered()
+    for index, entry in enumerate(array(value, path)):
+        add_tool(mapping(entry, (*path, index)), (*path, index), offered, ignored)
+    return offered
+
+
+def add_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
+    """One entry of a tools list, of any type."""
+    kind = optional_text(tool.get("type"), path, "type")
+    add = _ADDERS.get(kind)
+    if add is None and any(key in tool for key in _SCHEMA_KEYS):
+        add = add_function
+    if add is not None:
+        add(tool, path, offered, ignored)
+        return
+    if not kind:
+        fail((*path, "type"), "must be function or custom")
+    offered.left_out.add(kind)
+    ignored.add(f"tools.{kind}")
+
+
+def add_function(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
+    """A function, nested or flat."""
+    body, at = _body(tool, path, "function")
+    if flag(body.get("strict"), at, "strict"):
+        ignored.add("tools.strict")  # Kiro has no way to hold a model to a schema
+    if "cache_control" in tool:
+        ignored.add("cache_control")
+    name = filled_text(body.get("name"), at, "name")
+    description = optional_text(body.get("description"), at, "description")
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    for key in _SCHEMA_KEYS:
+        if body.get(key) is not None:
+            schema = free_form(body[key], at, key)
+            break
+    offered.add(Tool(name, description, schema), at)
+
+
+def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
+    """A tool that takes plain text, perhaps after a grammar. Models write bad input without seeing the
+    grammar, so it goes into the description."""
+    body, at = _body(tool, path, "custom")
+    name = filled_text(body.get("name"), at, "name")
+    description = optional_text(body.get("description"), at, "description")
+    grammar = _grammar(body.get("format"), (*at, "format"))
+    schema = {
+        "type": "object",
+        "properties": {
+            CUSTOM_INPUT: {
+                "type": "string",
+                "description": "The tool's whole input, as plain text.",
+            }
+        },
+        "required": [CUSTOM_INPUT],
+    }
+    offered.add(Tool(name, "\n\n".join(filter(None, (description, grammar))), schema), at)
+    offered.custom.add(name)
+
+
+def _grammar(value: object, path: Path) -> str:
+    """``{"type": "grammar", "syntax": …, "definition": …}``, the two nested in Chat Completions."""
+    if value is None:
+        return ""
+    form = mapping(value, path)
+    if form.get("type") != "grammar":
+        return ""
+    body, at = _body(form, path, "grammar")
+    syntax = optional_text(body.get("syntax"), at, "syntax")
+    definition = text(body.get("definition"), at, "definition")
+    return f"The input must follow this grammar ({syntax}):\n{definition}"
+
+
+def parse_functions(value: object, path: Path) -> Offered:
+    """The older ``functions`` list: the bodies of functions alone."""
+    offered = Offered()
+    for index, entry in enumerate(array(value, path)):
+        add_function(mapping(entry, (*path, index)), (*path, index), offered, set())
+    return offered
+
+
+def _body(tool: Object, path: Path, key: str) -> tuple[Object, Path]:
+    if tool.get(key) is None:
+        return tool, path
+    return mapping(tool[key], (*path, key)), (*path, key)
+
+
+_Adder = Callable[[Object, Path, Offered, Ignored], None]
+_ADDERS: Final[dict[str, _Adder]] = {"function": add_function, "custom": add_custom}
+_WORDS: Final = {
+    "auto": ToolChoiceKind.AUTO,
+    "none": ToolChoiceKind.NONE,
+    "required": ToolChoiceKind.ANY,
+    "any": ToolChoiceKind.ANY,
+}
+
+
+def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
+    """A word, a named tool, or a list of allowed ones (the others are taken out of ``offered``)."""
+    if value is None:
+        return ToolChoice()
+    if isinstance(value, str):
+        return _worded(value, path, offered)
+    choice = mapping(value, path)
+    kind = filled_text(choice.get("type"), path, "type")
+    if kind in ("function", "custom", "tool"):
+        body, at = _body(choice, path, kind)
+        return ToolChoice(ToolChoiceKind.NAMED, _offered_name(body, at, offered))
+    if kind == "allowed_tools":
+        return _allowed(*_body(choice, path, kind), offered)
+    if kind in _WORDS:  # Anthropic's way to say it
+        return _worded(kind, (*path, "type"), offered)
+    if kind in offered.left_out:
+        ignored.add("tool_choice")
+        return ToolChoice()
+    fail((*path, "type"), "must be function, custom or allowed_tools")
+
+
+def _worded(word: str, path: Path, offered: Offered) -> ToolChoice:
+    kind = _WORDS.get(word)
+    if kind is None:
+        fail(path, "must be auto, none, required or a named tool")
+    if kind is ToolChoiceKind.ANY and not offered.tools and not offered.left_out:
+        fail(path, "a tool call is required, but no tools are offered")
+    return ToolChoice(kind)
+
+
+def _offered_name(body: Object, path: Path, offered: Offered) -> str:
+    name = filled_text(body.get("name"), path, "name")
+    if name not in offered.names:
+        fail((*path, "name"), "no tool of this name is offered")
+    return name
+
+
+def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
+    allowed = set()
+    for index, entry in enumerate(array(body.get("tools"), path, "tools")):
+        at = (*path, "tools", index)
+        tool = mapping(entry, at)
+        kind = optional_text(tool.get("type"), at, "type") or "function"
+        if kind not in offered.left_out:
+            allowed.add(_offered_name(*_body(tool, at, kind), offered))
+    offered.tools = [tool for tool in offered.tools if tool.name in allowed]
+    mode = optional_text(body.get("mode"), path, "mode") or "auto"
+    return _worded(mode, (*path, "mode"), offered)
