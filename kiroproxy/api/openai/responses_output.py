@@ -159,7 +159,7 @@ class RedactedItem(ReasoningItem):
 
     def __init__(self, key: str, index: int, data: str) -> None:
         super().__init__(key, index)
-        self.sealed = seal({"redacted": data})
+        self.sealed = seal({"redacted": data}) if data else None
 
     def opened(self) -> list[Event]:
         return []

@@ -1,32 +1,12 @@
-"""The response object, and the neutral answer as items: shared by the stream and the whole answer."""
+"""The response object: shared by the stream and the whole answer."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from kiroproxy.api.events import (
-    REDACTED,
-    SEARCH,
-    TEXT,
-    THINKING,
-    TOOL_START,
-    AnswerEvent,
-    Ending,
-    Stop,
-    Usage,
-)
-from kiroproxy.api.openai.responses_output import (
-    COMPLETED,
-    INCOMPLETE,
-    CompactionItem,
-    Item,
-    MessageItem,
-    ReasoningItem,
-    RedactedItem,
-    WebSearchItem,
-    call_item,
-)
-from kiroproxy.api.openai.responses_style import FormKind, ResponsesStyle, ToolForm
+from kiroproxy.api.events import Ending, Stop, Usage
+from kiroproxy.api.openai.responses_output import COMPLETED, INCOMPLETE
+from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.retrying import told_message
 from kiroproxy.errors import Kind, KiroProxyError
 
@@ -125,29 +105,3 @@ def usage_fields(usage: Usage) -> Json:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": input_tokens + usage.output_tokens,
     }
-
-
-class ItemFactory:
-    """Makes the item that a neutral event begins. Ids grow out of the response's own."""
-
-    def __init__(self, response_id: str, style: ResponsesStyle) -> None:
-        self._key = response_id.removeprefix("resp_")
-        self._style = style
-
-    def make(self, event: AnswerEvent, index: int) -> Item:
-        """``event``: TEXT, THINKING, REDACTED, TOOL_START or SEARCH."""
-        match event[0]:
-            case number if number == TEXT:
-                kind = CompactionItem if self._style.compaction else MessageItem
-                return kind(self._key, index)
-            case number if number == THINKING:
-                return ReasoningItem(self._key, index)
-            case number if number == REDACTED:
-                return RedactedItem(self._key, index, event[1])
-            case number if number == TOOL_START:
-                form = self._style.forms.get(event[2]) or ToolForm(FormKind.FUNCTION, event[2])
-                return call_item(self._key, index, event[1], form)
-            case number if number == SEARCH:
-                return WebSearchItem(self._key, index, event[2], event[3], event[4])
-            case _:
-                raise ValueError(f"event {event[0]} begins no item")

@@ -1,0 +1,44 @@
+"""The neutral answer as one response object: a fold over the same events that are streamed."""
+
+from __future__ import annotations
+
+import orjson
+
+from kiroproxy.api.events import AnswerEvent, Ending
+from kiroproxy.api.openai.responses_items import Items
+from kiroproxy.api.openai.responses_output import Item
+from kiroproxy.api.openai.responses_style import ResponsesStyle
+from kiroproxy.api.openai.responses_wire import ResponseObject
+
+
+class ResponsesFold:
+    """One whole answer. ``response_id`` and ``model`` are shown to the client as they are;
+    ``created_s`` are seconds since 1970."""
+
+    def __init__(
+        self, response_id: str, model: str, created_s: int, style: ResponsesStyle
+    ) -> None:
+        self._response = ResponseObject(response_id, model, created_s, style)
+        self._items = Items(response_id, style, self)
+        self._keep = style.keep
+
+    def events(self, batch: list[AnswerEvent]) -> None:
+        """Take in a batch."""
+        self._items.feed(batch)
+
+    def finish(self, ending: Ending) -> bytes:
+        """The whole JSON body."""
+        self._items.finish(ending)
+        body = orjson.dumps(self._response.ended(ending, self._items.done))
+        if self._keep is not None:
+            self._keep(body)
+        return body
+
+    def opened(self, item: Item) -> None:
+        """Nobody watches."""
+
+    def grew(self, item: Item, shown: str) -> None:
+        """Nobody watches."""
+
+    def closed(self, item: Item, status: str) -> None:
+        """The item is in ``done``."""

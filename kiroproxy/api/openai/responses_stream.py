@@ -1,0 +1,132 @@
+"""The neutral answer as Responses API events.
+
+The SDKs need ``response.created``, ``output_item.added``, ``content_part.added`` and the whole ``output``
+in ``response.completed``; Codex needs ``output_item.done`` and runs a call as soon as it sees one, so that
+event is written for complete calls only. Everything is sent, in the order of the API, numbered without
+gaps. The end is one of ``response.completed``, ``response.incomplete`` and ``response.failed``: Codex
+ignores ``error`` events.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.api.events import TEXT, AnswerEvent, Ending, Usage
+from kiroproxy.api.openai.responses_items import Items
+from kiroproxy.api.openai.responses_output import IN_PROGRESS, Item
+from kiroproxy.api.openai.responses_style import ResponsesStyle
+from kiroproxy.api.openai.responses_wire import ResponseObject
+from kiroproxy.errors import KiroProxyError
+
+_DELTA_END: Final = b"}\n\n"
+
+_dumps = orjson.dumps
+
+
+class ResponsesEncoder:
+    """One streamed answer. ``response_id`` and ``model`` are shown to the client as they are;
+    ``created_s`` are seconds since 1970."""
+
+    def __init__(
+        self, response_id: str, model: str, created_s: int, style: ResponsesStyle
+    ) -> None:
+        self._response = ResponseObject(response_id, model, created_s, style)
+        self._items = Items(response_id, style, self)
+        self._keep = style.keep
+        self._number = 0  # of the next event
+        self._parts: list[bytes] = []
+        self._before = b""  # the open item's delta events up to their number
+
+    def start(self, usage: Usage) -> bytes:
+        """``response.created`` and ``response.in_progress``."""
+        self._announce("response.created")
+        self._announce("response.in_progress")
+        return self._taken()
+
+    def events(self, batch: list[AnswerEvent]) -> bytes:
+        """All events of one upstream read as one buffer.
+
+        A batch of text inside an open message, nearly every batch there is, is written without looking
+        at any event twice.
+        """
+        item = self._items.text_item
+        if item is not None and item.delta:
+            texts = [event[1] for event in batch if event[0] == TEXT and event[1]]
+            if len(texts) == len(batch):
+                return self._deltas(item, texts)
+        self._items.feed(batch)
+        return self._taken()
+
+    def ping(self) -> bytes:
+        """A repeated ``response.in_progress``: comments do not reset Codex's idle clock, events do."""
+        self._announce("response.in_progress")
+        return self._taken()
+
+    def finish(self, ending: Ending) -> bytes:
+        """``response.completed`` or ``response.incomplete``, with all items and the usage."""
+        self._items.finish(ending)
+        response = self._response.ended(ending, self._items.done)
+        if self._keep is not None:
+            self._keep(_dumps(response))
+        self._event(f"response.{response['status']}", {"response": response})
+        return self._taken()
+
+    def fail(self, error: KiroProxyError) -> bytes:
+        """``response.failed``; an open item is not closed, nothing follows."""
+        response = self._response.failed(error, self._items.done)
+        self._event("response.failed", {"response": response})
+        return self._taken()
+
+    # -- what the items tell -----------------------------------------------------------------------
+
+    def opened(self, item: Item) -> None:
+        """``output_item.added`` and what stands in front of the first fragment."""
+        fields = {"output_index": item.index, "item": item.first()}
+        self._event("response.output_item.added", fields)
+        for name, more in item.opened():
+            self._event(name, more)
+        if item.delta:
+            constant = _dumps({"type": item.delta, **item.delta_fields()})
+            self._before = b'event: %b\ndata: %b,"sequence_number":' % (
+                item.delta.encode(),
+                constant[:-1],
+            )
+
+    def grew(self, item: Item, shown: str) -> None:
+        """A delta event, for items that have them."""
+        if item.delta:
+            self._parts.append(self._delta(shown))
+
+    def closed(self, item: Item, status: str) -> None:
+        """The ``…done`` events and ``output_item.done``."""
+        for name, more in item.closed(status):
+            self._event(name, more)
+        fields = {"output_index": item.index, "item": item.item(status)}
+        self._event("response.output_item.done", fields)
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def _deltas(self, item: Item, texts: list[str]) -> bytes:
+        for text in texts:
+            item.add(text)
+        return b"".join([self._delta(text) for text in texts])
+
+    def _delta(self, text: str) -> bytes:
+        number = self._number
+        self._number += 1
+        return b'%b%d,"delta":%b%b' % (self._before, number, _dumps(text), _DELTA_END)
+
+    def _announce(self, name: str) -> None:
+        response = self._response.fields(IN_PROGRESS, self._items.done)
+        self._event(name, {"response": response})
+
+    def _event(self, name: str, fields: dict[str, Any]) -> None:
+        data = _dumps({"type": name, "sequence_number": self._number, **fields})
+        self._number += 1
+        self._parts.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
+
+    def _taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
