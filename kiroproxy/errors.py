@@ -22,6 +22,7 @@
     │   │   ├── HeaderError
     │   │   └── TruncatedStreamError  the stream ended inside a frame
     │   └── IncompleteAnswerError   valid frames, but the answer has no proper end
+    ├── StorageError                the state file cannot be read or written
     └── InternalError               a defect of ours
 
 ``kind`` says what happened in words every dialect can map; a dialect's ``errors.py`` holds one row
@@ -207,6 +208,10 @@ class TruncatedStreamError(EventStreamError):
 
 class IncompleteAnswerError(UpstreamError):
     """Valid frames came, the stream ended, but the answer has no proper end."""
+
+
+class StorageError(KiroProxyError):
+    """The state file cannot be read or written. Nothing that serves a request depends on it."""
 
 
 class InternalError(KiroProxyError):

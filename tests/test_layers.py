@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("upstream", "api"),
     ("http", "kiro"),
     ("net", "eventstream"),
-    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey"),
+    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database"),
 )
 BASE = frozenset(ROWS[-1])
 
