@@ -52,6 +52,41 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             revision INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        # usage/ledger.py. ``seq`` is the order in which requests ended; times are wall time.
+        """CREATE TABLE requests (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL,
+            time_epoch_s REAL NOT NULL,
+            client TEXT NOT NULL,
+            dialect TEXT NOT NULL,
+            model TEXT NOT NULL,
+            upstream_model TEXT NOT NULL,
+            account TEXT NOT NULL,
+            stream INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            cache_read_tokens INTEGER,
+            cache_write_tokens INTEGER,
+            credits REAL,
+            sources TEXT NOT NULL,
+            first_token_ms REAL,
+            total_ms REAL NOT NULL,
+            tries INTEGER NOT NULL,
+            error_kind TEXT NOT NULL,
+            error TEXT NOT NULL
+        )""",
+        "CREATE INDEX requests_by_time ON requests (time_epoch_s)",
+        "CREATE INDEX requests_by_id ON requests (id)",
+        # usage/quota.py: the last getUsageLimits reply's figures of each account, as JSON.
+        """CREATE TABLE quotas (
+            account TEXT PRIMARY KEY,
+            fetched_epoch_s REAL NOT NULL,
+            figures TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 
 BUSY_S: Final = 5.0  # how long we wait for another process's transaction

@@ -24,6 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("handlers",),
     ("relay",),
     ("retry",),
+    ("usage",),
     ("accounts",),
     ("upstream", "api"),
     ("http", "kiro"),
