@@ -65,9 +65,7 @@ class App:
         is to be called all the same."""
         config = self._config
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
-        loaded = await anyio.to_thread.run_sync(
-            load_credentials, config.environment, config.home, config.state_dir
-        )
+        loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(loaded.credentials, store, calls, self._clock)
@@ -118,6 +116,16 @@ class App:
             Route("GET", "/api/hello", hello),
             Route("GET", "/", hello),
         ]
+
+
+def _load_sign_ins(config: Config) -> LoadResult:
+    return load_credentials(
+        config.environment,
+        config.home,
+        config.state_dir,
+        copy=config.copies_sign_ins,
+        own=config.uses_own_sign_ins,
+    )
 
 
 def _chat_timeouts(upstream: Upstream) -> Timeouts:
