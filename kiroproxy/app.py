@@ -15,6 +15,7 @@ from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
 from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Upstream
+from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.answers import AnswerHandler, Dialect
 from kiroproxy.handlers.count_tokens import CountTokensHandler
 from kiroproxy.handlers.errors import render_error
@@ -28,6 +29,7 @@ from kiroproxy.relay import Relay
 from kiroproxy.secret import Secret
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
+from kiroproxy.usage import Feed, Journal, Ledger
 
 _log = logging.getLogger("kiroproxy.app")
 
@@ -66,12 +68,16 @@ class App:
         config = self._config
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
         loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
+        database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
+        self._cleanup.push_async_callback(database.close)
+        ledger = Ledger(database, self._clock, config.usage.retention_days)
+        journal = Journal(self.metrics, ledger, Feed(), self._clock)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(loaded.credentials, store, calls, self._clock)
         relay = Relay(accounts, calls, self._clock, self.metrics)
         server = HttpServer(
-            Router(self._routes(Gate(key), relay, accounts)), error_renderer=render_error
+            Router(self._routes(Gate(key), relay, accounts, journal)), error_renderer=render_error
         )
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -103,9 +109,11 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
-    def _routes(self, gate: Gate, relay: Relay, accounts: AccountManager) -> list[Route]:
+    def _routes(
+        self, gate: Gate, relay: Relay, accounts: AccountManager, journal: Journal
+    ) -> list[Route]:
         ping_interval_s = self._config.server.ping_interval_s
-        messages = AnswerHandler(MESSAGES, relay, gate, self._clock, ping_interval_s)
+        messages = AnswerHandler(MESSAGES, relay, gate, journal, ping_interval_s)
         models = ModelsHandler(accounts, gate)
         return [
             Route("POST", "/v1/messages", messages, api=True),

@@ -64,6 +64,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """What is kept about requests, and who may read the figures. ``retention_days``: the ledger's."""
+
+    retention_days: int = 30
+    metrics: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the composition root needs. ``environment`` is the merged environment and ``.env``
     that the credential readers look into; it holds secrets and is never shown."""
@@ -71,6 +79,7 @@ class Config:
     server: Server
     upstream: Upstream
     log: Log
+    usage: Recording
     state_dir: Path
     home: Path
     # Files with sign-ins of other programs: read once and left alone, instead of kept up to date.
@@ -222,6 +231,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KIROPROXY_IDLE_TIMEOUT_S", _seconds, "300", "s", "silence of the service in an answer"),
     Setting("KIROPROXY_TOTAL_TIMEOUT_S", _seconds, "1800", "s", "one whole answer"),
     Setting("KIROPROXY_PING_INTERVAL_S", _seconds, "15", "s", "a ping goes out after such a silence"),
+    Setting(
+        "USAGE_RETENTION_DAYS", _whole(1, 3650), "30", "days",
+        "how long the ledger of requests in the state folder is kept",
+    ),
+    Setting("METRICS_ENABLED", _switch, "true", "switch", "serve GET /metrics for Prometheus"),
     Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
 )  # fmt: skip
 
@@ -269,6 +283,9 @@ def load(
             format=values["LOG_FORMAT"],
             file=values["LOG_FILE"],
             console=values["LOG_CONSOLE"],
+        ),
+        usage=Recording(
+            retention_days=values["USAGE_RETENTION_DAYS"], metrics=values["METRICS_ENABLED"]
         ),
         state_dir=values["KIROPROXY_STATE_DIR"],
         home=home,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from kiroproxy.api.anthropic.errors import error_response
+from kiroproxy.api.anthropic.errors import TABLE, error_response
 from kiroproxy.errors import Kind, KiroProxyError
 from kiroproxy.http import Request, Response
 
@@ -18,3 +18,8 @@ def render_error(request: Request | None, error: KiroProxyError) -> Response:
         _log.warning("refused: %s", error.message, extra={"fields": {"peer": peer}})
     status, headers, body = error_response(error, request.id if request else "")
     return Response(status, body, headers)
+
+
+def status_of(error: KiroProxyError) -> int:
+    """The status that ``render_error`` gives it."""
+    return TABLE[error.kind].status

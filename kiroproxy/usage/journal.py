@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
-from kiroproxy.api.events import Usage
+from kiroproxy.api.events import Ending, Usage
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.metrics import Metrics
@@ -43,8 +44,13 @@ class Journal:
         self._metrics.active += 1
         return Trace(request_id, client_name(user_agent), dialect, self._clock.monotonic())
 
-    def answered(self, trace: Trace, usage: Usage, **notes: object) -> None:
-        """It got its proper end; ``notes`` go to the log line."""
+    def refused(self, error: KiroProxyError) -> None:
+        """A request without a valid key: counted and no more, so that strangers fill no disk."""
+        self._metrics.count_failure(error.kind.value)
+
+    def answered(self, trace: Trace, ending: Ending, note: str = "") -> None:
+        """It got its proper end; ``note`` goes to the log line."""
+        usage = ending.usage
         fields: dict[str, Any] = {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
@@ -53,22 +59,24 @@ class Journal:
             "credits": usage.credits,
             "sources": sources_of(usage),
         }
+        notes = {"stop": ending.stop.value, "note": note}
         self._close(trace, Result.ANSWERED, 200, fields, notes)
         self._count_usage(usage)
 
     def failed(self, trace: Trace, error: KiroProxyError, status: int) -> None:
         """``status``: what the client has got."""
         fields = {"error_kind": error.kind.value, "error": error.message[:_MAX_ERROR]}
-        notes: dict[str, object] = {
+        notes = {
             "error_type": type(error).__name__,
             "upstream_request_id": error.upstream_request_id or "",
         }
         self._metrics.count_failure(error.kind.value)
         self._close(trace, Result.FAILED, status, fields, notes)
 
-    def cancelled(self, trace: Trace, status: int | None) -> None:
-        """The client went away. ``status``: what it had got by then, if anything."""
-        self._close(trace, Result.CANCELLED, status or CLIENT_GONE_STATUS, {}, {})
+    def cancelled(self, trace: Trace) -> None:
+        """The client went away, or we had to stop."""
+        begun = trace.stream and trace.first_event_at_s is not None
+        self._close(trace, Result.CANCELLED, 200 if begun else CLIENT_GONE_STATUS, {}, {})
 
     def _close(
         self,
@@ -76,7 +84,7 @@ class Journal:
         result: Result,
         status: int,
         fields: dict[str, Any],
-        notes: dict[str, object],
+        notes: Mapping[str, object],
     ) -> None:
         metrics = self._metrics
         record = self._record(trace, result, status, fields)
@@ -90,7 +98,7 @@ class Journal:
         self._ledger.add(record)
         self._feed.publish(record)
         level = logging.WARNING if result is Result.FAILED else logging.INFO
-        _log.log(level, result.value, extra={"fields": _log_fields(record) | notes})
+        _log.log(level, result.value, extra={"fields": _log_fields(record) | dict(notes)})
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
