@@ -26,7 +26,7 @@ from kiroproxy.accounts import AccountManager, Lease
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.events import AnswerEvent, Ending
 from kiroproxy.api.search import is_search_only, search_answer, search_query
-from kiroproxy.api.to_kiro import KiroRequest, build
+from kiroproxy.api.to_kiro import KiroRequest, build, conversation_id
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
@@ -150,7 +150,7 @@ class Relay:
         tries = Tries()
         invocation_id = str(uuid.uuid4())
         attempt = self._search if is_search_only(turn) else self._generate
-        lease = await self._accounts.lease(turn.session, tries.excluded)
+        lease = await self._accounts.lease(conversation_id(turn), tries.excluded)
         failure: KiroProxyError | None = None
         try:
             while True:
@@ -231,7 +231,7 @@ class Relay:
         self, error: KiroProxyError, turn: Turn, lease: Lease, tries: Tries, delivery: Delivery
     ) -> Lease:
         """The lease for the next try (this one, renewed or not, or another account's), or raise
-        ``error``. The lease that was given stays the caller's to release unless another comes back."""
+        ``error``. The caller releases what comes back, or ``lease``: once too often does no harm."""
         step = Action.STOP
         if isinstance(error, UpstreamError) and not delivery.committed:
             step = next_step(error, lease.account_id, tries, self._policy)
@@ -255,13 +255,14 @@ class Relay:
                 tries.extra_fields = False
                 return lease
             case Action.NEXT_ACCOUNT:
-                tries.excluded |= {lease.account_id}
+                tries.excluded |= lease.exclude | {lease.account_id}
+                self._accounts.release(
+                    lease, error
+                )  # nobody holds one account and waits for another
                 try:
-                    other = await self._accounts.lease(turn.session, tries.excluded)
+                    return await self._accounts.lease(lease.session, tries.excluded)
                 except NoAccountError:
                     raise error from None  # what this account said is truer than "none left"
-                self._accounts.release(lease, error)
-                return other
             case _:
                 raise error
 
