@@ -18,6 +18,7 @@ from kiroproxy.api.openai.chat_request import parse_chat_request
 from kiroproxy.api.openai.chat_wire import style_of
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Upstream
+from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.answers import AnswerHandler, Dialect
 from kiroproxy.handlers.count_tokens import CountTokensHandler
 from kiroproxy.handlers.errors import render_error
@@ -32,6 +33,7 @@ from kiroproxy.secret import Secret
 from kiroproxy.structured import Answering, StructuredRelay
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
+from kiroproxy.usage import Feed, Journal, Ledger
 
 _log = logging.getLogger("kiroproxy.app")
 
@@ -78,15 +80,17 @@ class App:
         is to be called all the same."""
         config = self._config
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
-        loaded = await anyio.to_thread.run_sync(
-            load_credentials, config.environment, config.home, config.state_dir
-        )
+        loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
+        database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
+        self._cleanup.push_async_callback(database.close)
+        ledger = Ledger(database, self._clock, config.usage.retention_days)
+        journal = Journal(self.metrics, ledger, Feed(), self._clock)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(loaded.credentials, store, calls, self._clock)
         relay = StructuredRelay(Relay(accounts, calls, self._clock, self.metrics))
         server = HttpServer(
-            Router(self._routes(Gate(key), relay, accounts)), error_renderer=render_error
+            Router(self._routes(Gate(key), relay, accounts, journal)), error_renderer=render_error
         )
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -118,6 +122,7 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
+<<<<<<< HEAD
     def _routes(self, gate: Gate, relay: Answering, accounts: AccountManager) -> list[Route]:
         server = self._config.server
 
@@ -127,6 +132,13 @@ class App:
                 dialect, relay, gate, self._clock, interval_s, strict=server.strict
             )
 
+=======
+    def _routes(
+        self, gate: Gate, relay: Relay, accounts: AccountManager, journal: Journal
+    ) -> list[Route]:
+        ping_interval_s = self._config.server.ping_interval_s
+        messages = AnswerHandler(MESSAGES, relay, gate, journal, ping_interval_s)
+>>>>>>> main
         models = ModelsHandler(accounts, gate)
         return [
             Route("POST", "/v1/messages", answers(MESSAGES), api=True),
@@ -138,6 +150,16 @@ class App:
             Route("GET", "/api/hello", hello),
             Route("GET", "/", hello),
         ]
+
+
+def _load_sign_ins(config: Config) -> LoadResult:
+    return load_credentials(
+        config.environment,
+        config.home,
+        config.state_dir,
+        copy=config.copies_sign_ins,
+        own=config.uses_own_sign_ins,
+    )
 
 
 def _chat_timeouts(upstream: Upstream) -> Timeouts:

@@ -24,6 +24,7 @@ MINUTES = 60 * SECONDS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+IMPORTS = ("share", "copy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """What is kept about requests, and who may read the figures. ``retention_days``: the ledger's."""
+
+    retention_days: int = 30
+    metrics: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the composition root needs. ``environment`` is the merged environment and ``.env``
     that the credential readers look into; it holds secrets and is never shown."""
@@ -71,15 +80,23 @@ class Config:
     server: Server
     upstream: Upstream
     log: Log
+    usage: Recording
     state_dir: Path
     home: Path
+    # Files with sign-ins of other programs: read once and left alone, instead of kept up to date.
+    copies_sign_ins: bool
+    # What ``kiroproxy login`` has kept in ``state_dir`` belongs to the real service only.
+    uses_own_sign_ins: bool
     environment: Mapping[str, str]
 
     def with_environment(self, environment: Mapping[str, str]) -> Config:
         """The same server and log settings in front of another upstream (the built-in simulator)."""
         values = {s.name: _value(s, {}, environment, self.home) for s in SETTINGS}
         return replace(
-            self, upstream=_upstream(values), environment=MappingProxyType(dict(environment))
+            self,
+            upstream=_upstream(values),
+            uses_own_sign_ins=False,
+            environment=MappingProxyType(dict(environment)),
         )
 
     def __repr__(self) -> str:
@@ -190,6 +207,10 @@ SETTINGS: tuple[Setting, ...] = (
         "the key clients must send; made once and kept in the state folder when unset on loopback",
         "--key", secret=True,
     ),
+    Setting(
+        "KIRO_CLIENT_TOKEN_FILE", _path, "", "path",
+        "a file with that key (Docker secrets); used when KIRO_CLIENT_TOKEN is unset",
+    ),
     Setting("LOG_LEVEL", _level, "info", "word", "debug, info, warning or error", "--log-level"),
     Setting("LOG_FORMAT", _word(*LOG_FORMATS), "text", "word", "text or json"),
     Setting("LOG_FILE", _path, "", "path", "also write the log to this file (made 0600)"),
@@ -199,6 +220,10 @@ SETTINGS: tuple[Setting, ...] = (
         "KIROPROXY_STATE_DIR", _path, "~/.local/state/kiroproxy", "path",
         "where the key and renewed sign-ins are kept (0700)", "--state-dir",
     ),
+    Setting(
+        "KIROPROXY_IMPORT", _word(*IMPORTS), "share", "word",
+        "share: files with sign-ins are kept up to date; copy: they are read and never written",
+    ),
     Setting("KIRO_API_URL", _url, "", "URL", "replaces the table of service hosts"),
     Setting("KIRO_SOCIAL_AUTH_URL", _url, "", "URL", "replaces the social sign-in host"),
     Setting("KIRO_OIDC_URL", _url, "", "URL", "replaces the IdC sign-in host"),
@@ -207,6 +232,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KIROPROXY_IDLE_TIMEOUT_S", _seconds, "300", "s", "silence of the service in an answer"),
     Setting("KIROPROXY_TOTAL_TIMEOUT_S", _seconds, "1800", "s", "one whole answer"),
     Setting("KIROPROXY_PING_INTERVAL_S", _seconds, "15", "s", "a ping goes out after such a silence"),
+    Setting(
+        "USAGE_RETENTION_DAYS", _whole(1, 3650), "30", "days",
+        "how long the ledger of requests in the state folder is kept",
+    ),
+    Setting("METRICS_ENABLED", _switch, "true", "switch", "serve GET /metrics for Prometheus"),
     Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
     Setting(
         "KIROPROXY_STRICT", _switch, "false", "switch",
@@ -215,7 +245,17 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 # Also read from the environment, by accounts/: a name here is documented there.
-CREDENTIAL_SETTINGS = ("KIRO_AUTH_TOKEN", "AWS_REFRESHTOKEN", "KIRO_API_KEY")
+CREDENTIAL_SETTINGS = (
+    "KIRO_AUTH_TOKEN",
+    "KIRO_AUTH_TOKEN_FILE",
+    "AWS_REFRESHTOKEN",
+    "KIRO_API_KEY",
+    "KIRO_OAUTH_CREDS_FILE_PATH",
+    "KIRO_OAUTH_CREDS_BASE64",
+    "KIRO_OAUTH_CREDS_DIR_PATH",
+    "PROVIDER_POOLS_FILE_PATH",
+    "KIRO_CLI_DB_FILE",
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -238,7 +278,7 @@ def load(
         server=Server(
             host=values["HOST"],
             port=values["PORT"],
-            client_token=values["KIRO_CLIENT_TOKEN"],
+            client_token=_client_token(values),
             ping_interval_s=values["KIROPROXY_PING_INTERVAL_S"],
             drain_s=values["KIROPROXY_DRAIN_S"],
             strict=values["KIROPROXY_STRICT"],
@@ -250,8 +290,13 @@ def load(
             file=values["LOG_FILE"],
             console=values["LOG_CONSOLE"],
         ),
+        usage=Recording(
+            retention_days=values["USAGE_RETENTION_DAYS"], metrics=values["METRICS_ENABLED"]
+        ),
         state_dir=values["KIROPROXY_STATE_DIR"],
         home=home,
+        copies_sign_ins=values["KIROPROXY_IMPORT"] == "copy",
+        uses_own_sign_ins=True,
         environment=MappingProxyType(merged),
     )
     if config.server.client_token is None and not is_loopback(config.server.host):
@@ -272,6 +317,26 @@ def _upstream(values: Mapping[str, Any]) -> Upstream:
         idle_timeout_s=values["KIROPROXY_IDLE_TIMEOUT_S"],
         total_timeout_s=values["KIROPROXY_TOTAL_TIMEOUT_S"],
     )
+
+
+def _client_token(values: Mapping[str, Any]) -> Secret | None:
+    """The key itself, else the one in the file, without the line's end."""
+    given: Secret | None = values["KIRO_CLIENT_TOKEN"]
+    path: Path | None = values["KIRO_CLIENT_TOKEN_FILE"]
+    if given is not None or path is None:
+        return given
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: cannot be read ({why})") from None
+    try:
+        token = _key(text)
+    except ValueError as error:
+        raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: its content {error}") from None
+    if not token:
+        raise ConfigError("KIRO_CLIENT_TOKEN_FILE: the file is empty")
+    return token
 
 
 def _value(

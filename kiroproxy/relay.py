@@ -26,11 +26,12 @@ from kiroproxy.accounts import AccountManager, Lease
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.events import AnswerEvent, Ending
 from kiroproxy.api.search import is_search_only, search_answer, search_query
-from kiroproxy.api.to_kiro import KiroRequest, build
+from kiroproxy.api.to_kiro import KiroRequest, build, conversation_id
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import (
+    EventStreamError,
     Kind,
     KiroProxyError,
     NoAccountError,
@@ -45,6 +46,7 @@ from kiroproxy.metrics import Metrics
 from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.upstream.calls import KiroCalls
+from kiroproxy.usage import Trace
 
 _log = logging.getLogger("kiroproxy.relay")
 
@@ -69,12 +71,9 @@ class Delivery(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """What is worth a log line about a request that got its proper end."""
+    """A proper end. ``doubtful``: why it was believed although the service did not say so."""
 
-    account_id: str
     ending: Ending
-    tries: int
-    first_event_s: float
     doubtful: str = ""
 
 
@@ -146,25 +145,22 @@ class Relay:
         self._policy = policy or RetryPolicy()
         self._rand = rand
 
-    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """Deliver the answer to ``turn``. Raises KiroProxyError; ``delivery.committed`` then tells
-        whether part of the answer is already out."""
+        whether part of the answer is already out. ``trace`` is kept up to date meanwhile."""
         tries = Tries()
         invocation_id = str(uuid.uuid4())
-        started_s = self._clock.monotonic()
         attempt = self._search if is_search_only(turn) else self._generate
-        lease = await self._accounts.lease(turn.session, tries.excluded)
+        lease = await self._accounts.lease(conversation_id(turn), tries.excluded)
         failure: KiroProxyError | None = None
         try:
             while True:
                 tries.number += 1
+                trace.tries = tries.number
                 try:
-                    done = await attempt(turn, lease, tries, invocation_id, delivery)
+                    return await attempt(turn, lease, tries, invocation_id, delivery, trace)
                 except KiroProxyError as error:
                     lease = await self._recover(error, turn, lease, tries, delivery)
-                else:
-                    done.first_event_s -= started_s
-                    return done
         except KiroProxyError as error:
             failure = error
             raise
@@ -172,7 +168,13 @@ class Relay:
             self._accounts.release(lease, failure)
 
     async def _generate(
-        self, turn: Turn, lease: Lease, tries: Tries, invocation_id: str, delivery: Delivery
+        self,
+        turn: Turn,
+        lease: Lease,
+        tries: Tries,
+        invocation_id: str,
+        delivery: Delivery,
+        trace: Trace,
     ) -> Outcome:
         """One try: build, send, then pump until the upstream's end or a local stop."""
         request = build(turn, lease.model(turn.model))
@@ -183,7 +185,7 @@ class Relay:
             )
 
         answer = Answer(request.plan)
-        delivery.begin(lease.account_id, request.model_id)
+        _begin(lease, request.model_id, delivery, trace)
         pump = Pump(answer, delivery.deliver, self._clock)
         try:
             response = await self._calls.generate(
@@ -200,35 +202,42 @@ class Relay:
         except KiroProxyError as error:
             raise _explained(error, request) from None
         finally:
+            trace.first_event_at_s = pump.first_event_at_s
             for name, count in pump.unknown.items():
                 self._metrics.count_unknown_event(name, count)
-        first_at_s = pump.first_event_at_s or self._clock.monotonic()
-        return Outcome(lease.account_id, ending, tries.number, first_at_s, answer.doubtful)
+        return Outcome(ending, answer.doubtful)
 
     async def _search(
-        self, turn: Turn, lease: Lease, tries: Tries, invocation_id: str, delivery: Delivery
+        self,
+        turn: Turn,
+        lease: Lease,
+        tries: Tries,
+        invocation_id: str,
+        delivery: Delivery,
+        trace: Trace,
     ) -> Outcome:
         """The service's own web search in place of the model."""
         query = search_query(turn)
-        delivery.begin(lease.account_id, "web_search")
+        _begin(lease, "web_search", delivery, trace)
         body = await self._calls.mcp(
             lease.identity, search_payload(invocation_id, query), MAX_REPLY_BYTES
         )
         call_id = f"srvtoolu_{invocation_id.replace('-', '')}"
         batch, ending = search_answer(call_id, query, parse_search_reply(body), estimate_turn(turn))
-        first_at_s = self._clock.monotonic()
+        trace.first_event_at_s = self._clock.monotonic()
         delivery.deliver(batch)
-        return Outcome(lease.account_id, ending, tries.number, first_at_s)
+        return Outcome(ending)
 
     async def _recover(
         self, error: KiroProxyError, turn: Turn, lease: Lease, tries: Tries, delivery: Delivery
     ) -> Lease:
         """The lease for the next try (this one, renewed or not, or another account's), or raise
-        ``error``. The lease that was given stays the caller's to release unless another comes back."""
+        ``error``. The caller releases what comes back, or ``lease``: once too often does no harm."""
         step = Action.STOP
         if isinstance(error, UpstreamError) and not delivery.committed:
             step = next_step(error, lease.account_id, tries, self._policy)
         _log_try(error, lease, tries, step)
+        self._count_try(error, step)
         match step:
             case Action.RETRY:
                 delay_s = retry_delay_s(error, tries.retries, self._policy, self._rand)
@@ -247,15 +256,28 @@ class Relay:
                 tries.extra_fields = False
                 return lease
             case Action.NEXT_ACCOUNT:
-                tries.excluded |= {lease.account_id}
+                tries.excluded |= lease.exclude | {lease.account_id}
+                self._accounts.release(
+                    lease, error
+                )  # nobody holds one account and waits for another
                 try:
-                    other = await self._accounts.lease(turn.session, tries.excluded)
+                    return await self._accounts.lease(lease.session, tries.excluded)
                 except NoAccountError:
                     raise error from None  # what this account said is truer than "none left"
-                self._accounts.release(lease, error)
-                return other
             case _:
                 raise error
+
+    def _count_try(self, error: KiroProxyError, step: Action) -> None:
+        if step is not Action.STOP:
+            self._metrics.count_retry(step.name.lower())
+        if isinstance(error, EventStreamError):
+            self._metrics.count_stream_error(type(error).__name__)
+
+
+def _begin(lease: Lease, model_id: str, delivery: Delivery, trace: Trace) -> None:
+    trace.account = lease.account_id
+    trace.upstream_model = model_id
+    delivery.begin(lease.account_id, model_id)
 
 
 def _log_try(error: KiroProxyError, lease: Lease, tries: Tries, step: Action) -> None:

@@ -94,3 +94,30 @@ def test_is_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.evil.com"])
 def test_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_client_token_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("key-in-a-file\n")
+    env = {"KIRO_CLIENT_TOKEN_FILE": str(path)}
+    for given in (env, {"KIRO_CLIENT_TOKEN_FILE": "~/key"}):
+        token = load({}, given, {}, tmp_path).server.client_token
+        assert token is not None and token.reveal() == "key-in-a-file"
+    both = load({}, {**env, "KIRO_CLIENT_TOKEN": "named"}, {}, tmp_path).server.client_token
+    assert both is not None and both.reveal() == "named"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"two words", b"\xff"])
+def test_unusable_client_token_file(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^KIRO_CLIENT_TOKEN_FILE: "):
+        load({}, {"KIRO_CLIENT_TOKEN_FILE": str(path)}, {}, tmp_path)
+
+
+def test_import_is_share_or_copy(tmp_path: Path) -> None:
+    assert load({}, {}, {}, tmp_path).copies_sign_ins is False
+    assert load({}, {"KIROPROXY_IMPORT": "Copy"}, {}, tmp_path).copies_sign_ins is True
+    with pytest.raises(ConfigError, match="KIROPROXY_IMPORT: must be one of share, copy"):
+        load({}, {"KIROPROXY_IMPORT": "steal"}, {}, tmp_path)

@@ -25,11 +25,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("structured",),
     ("relay",),
     ("retry",),
+    ("usage",),
     ("accounts",),
     ("upstream", "api"),
     ("http", "kiro"),
     ("net", "eventstream"),
-    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey"),
+    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database"),
 )
 BASE = frozenset(ROWS[-1])
 

@@ -1,10 +1,11 @@
 """Who we are upstream: sign-ins, their renewal, their health, and which one serves a request."""
 
-from kiroproxy.accounts.account import AccountSettings
 from kiroproxy.accounts.credentials import LoadResult, load_credentials
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.manager import AccountManager, Lease
-from kiroproxy.accounts.selection import AccountView
+from kiroproxy.accounts.pace import PaceLimits
+from kiroproxy.accounts.selection import AccountView, Strategy
+from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import State
 from kiroproxy.accounts.store import TokenStore
 
@@ -15,7 +16,9 @@ __all__ = [
     "Credential",
     "Lease",
     "LoadResult",
+    "PaceLimits",
     "State",
+    "Strategy",
     "TokenStore",
     "load_credentials",
 ]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from kiroproxy.accounts.catalogue import Catalogue
 from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.pace import Pace
 from kiroproxy.accounts.renewal import Renewer
 from kiroproxy.accounts.selection import AccountView
+from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import (
     ABLE,
     Event,
@@ -24,6 +27,7 @@ from kiroproxy.accounts.state import (
     Status,
     advance,
     backoff_s,
+    is_quota_spent,
     settle,
     with_reset,
 )
@@ -58,41 +62,36 @@ _PROFILE_RETRY_S: Final = 60.0
 _PROFILE_KEEP_S: Final = 3600.0
 _RETRY_FIRST_S: Final = 5.0
 _RETRY_MOST_S: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSettings:
-    """``renew_ahead_s``: a token is renewed this long before it expires, or when a quarter of its
-    life is left, whichever is later. ``min_left_s``: with less left a token counts as expired.
-    The waits bound what a request gives to things it can do without."""
-
-    renew_ahead_s: float = 15 * 60.0
-    min_left_s: float = 10.0
-    profile_wait_s: float = 10.0
-    catalogue_wait_s: float = 2.0
-    source_poll_s: float = 30.0
-    stop_grace_s: float = 20.0
+# The usage figures lag behind: what they say right after a refusal for want of credits is not believed.
+_QUOTA_DOUBT_S: Final = 300.0
+_QUOTA_LEAST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What accounts share."""
+    """What accounts share. ``changed`` is told an account and its status before."""
 
     renewer: Renewer
     clock: Clock
     tasks: Tasks
     settings: AccountSettings
     rand: Callable[[], float]
+    changed: Callable[[Account, Status], None]
 
 
 class Account:
-    """Used on one event loop. ``credential`` and ``status`` are replaced, never changed."""
+    """Used on one event loop. ``credential`` and ``status`` are replaced, never changed.
+
+    ``remaining``: credits left as far as is known. ``last_used``: see AccountView."""
 
     def __init__(self, credential: Credential, workshop: Workshop) -> None:
         self.credential = credential
         self.status = Status()
         self.id = credential.id
         self.label = credential.label
+        self.pace = Pace(workshop.settings.pace)
+        self.remaining: float | None = None
+        self.last_used = 0
         self._shop = workshop
         self._rejected: Secret | None = None
         self._renewal: asyncio.Task[KiroProxyError | None] | None = None
@@ -101,6 +100,7 @@ class Account:
         self._profile: asyncio.Task[None] | None = None
         self._profile_after_s = 0.0
         self._source_after_s = 0.0
+        self._quota_doubt_until_s = -math.inf
         self.catalogue = Catalogue(workshop.clock, workshop.tasks, self._fetch_models)
         if credential.disabled:
             self.happen(Event.SWITCHED_OFF, "disabled in the configuration")
@@ -116,7 +116,7 @@ class Account:
         return tokens.expires_at_epoch_s > self._shop.clock.wall() + self._shop.settings.min_left_s
 
     def view(self) -> AccountView:
-        self.status = settle(self.status, self.now())
+        self._settle()
         return AccountView(
             self.id,
             self.label,
@@ -124,6 +124,10 @@ class Account:
             str(self.credential.place),
             self.status,
             self.has_token,
+            self.remaining,
+            self.pace.active,
+            self.last_used,
+            self.pace.wait_s(self._shop.clock.monotonic()),
         )
 
     def identity(self) -> Identity:
@@ -155,20 +159,51 @@ class Account:
         retry_after_s: float | None = None,
     ) -> None:
         """Take an event in, and log a change of state."""
-        before = settle(self.status, self.now())
-        self.status = advance(
-            before, event, self.now(), reason=reason, kind=kind, retry_after_s=retry_after_s
+        self._settle()
+        now = self.now()
+        if event in (Event.THROTTLED, Event.BRAKED):
+            self.pace.throttled(now.monotonic_s)
+        if event is Event.QUOTA_SPENT:
+            self.remaining = 0.0
+            self._quota_doubt_until_s = now.monotonic_s + _QUOTA_DOUBT_S
+        self._become(
+            advance(self.status, event, now, reason=reason, kind=kind, retry_after_s=retry_after_s),
+            event,
         )
-        if self.status.state is not before.state:
-            quiet = self.status.state in ABLE and before.state in ABLE
+
+    def _settle(self) -> None:
+        self._become(settle(self.status, self.now()), Event.DEADLINE_PASSED)
+
+    def _become(self, status: Status, event: Event) -> None:
+        before = self.status
+        if status == before:
+            return
+        self.status = status
+        if status.state is not before.state:
+            quiet = status.state in ABLE and before.state in ABLE
             _log.log(
                 logging.DEBUG if quiet else logging.INFO,
                 "account %s: %s → %s",
                 self.id,
                 before.state.value,
-                self.status.state.value,
-                extra={"fields": {"account": self.id, "event": event.value, "reason": reason}},
+                status.state.value,
+                extra={
+                    "fields": {"account": self.id, "event": event.value, "reason": status.reason}
+                },
             )
+        self._shop.changed(self, before)
+
+    def take_remaining(self, remaining: float | None, reset_epoch_s: float | None) -> None:
+        """The credits left, as the service's usage figures have them; None: not known."""
+        self._settle()
+        self.remaining = remaining
+        if not is_quota_spent(self.status):
+            return
+        if reset_epoch_s is not None and reset_epoch_s > self._shop.clock.wall():
+            self._become(with_reset(self.status, reset_epoch_s), Event.QUOTA_SPENT)
+        is_sure = self._shop.clock.monotonic() >= self._quota_doubt_until_s
+        if is_sure and remaining is not None and remaining >= _QUOTA_LEAST:
+            self.happen(Event.QUOTA_BACK)
 
     def report(self, error: KiroProxyError | None, used: Secret, *, was_renewed: bool) -> None:
         """How a request with the token ``used`` ended. Only the service's word about the account counts.
@@ -198,9 +233,7 @@ class Account:
         except KiroProxyError as error:
             _log.info("account %s: usage is not known (%s)", self.id, error.message)
             return
-        reset = limits.next_reset_epoch_s
-        if reset is not None and reset > self._shop.clock.wall():
-            self.status = with_reset(self.status, reset)
+        self.take_remaining(self.remaining, limits.next_reset_epoch_s)
 
     # -- token
 
@@ -289,12 +322,12 @@ class Account:
 
     def tend(self) -> float:
         """Start what is due; seconds until the next look is worth it."""
-        self.status = settle(self.status, self.now())
+        self._settle()
         wait_s = self._shop.settings.source_poll_s
         state = self.status.state
         if state is State.REVOKED:
             self._watch_source()
-        elif state in ABLE or state is State.COOLING:
+        elif self._shop.settings.renew_in_background and state in (*ABLE, State.COOLING):
             due_s = self._due_epoch_s - self._shop.clock.wall()
             if due_s > 0:
                 return min(wait_s, due_s)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, DEFAULT_REGION, parse_arn, valid_region
 from kiroproxy.kiro.identity import CredentialKind
+from kiroproxy.kiro.refresh import is_known_token_endpoint
 from kiroproxy.secret import Secret
 
 BUILDER_START_URL: Final = "https://view.awsapps.com/start"
@@ -39,14 +40,21 @@ _MILLISECONDS_FROM: Final = 1e11
 class Place:
     """Where a sign-in stands and where its renewed tokens go.
 
-    ``source``: what the user calls it, for messages. ``path`` None: the environment, so renewed tokens
-    go to the state folder. ``index``: which entry of the file's array; None when the file is one
-    object.
+    ``source``: what the user calls it, for messages. ``path`` None: the environment. ``index``: which
+    entry of the file's array; None when the file is one object. ``key``: which row of a CLI's store.
+    ``copied``: the user wants the file left alone after it was read.
     """
 
     source: str
     path: Path | None = None
     index: int | None = None
+    key: str | None = None
+    copied: bool = False
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether renewed tokens are written there; otherwise they go to the state folder."""
+        return self.path is not None and self.key is None and not self.copied
 
     def __str__(self) -> str:
         return self.source if self.index is None else f"{self.source}[{self.index}]"
@@ -110,13 +118,15 @@ def fingerprint(kind: CredentialKind, secret: Secret) -> str:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry before it is checked. ``registration``: the client registration found beside it.
-    ``is_ide``: the Kiro IDE's own file, whose refresh tokens may be shortened."""
+    ``is_ide``: the Kiro IDE's own file, whose refresh tokens may be shortened. ``id``: set when the
+    source itself knows the account's id."""
 
     place: Place
     fields: Mapping[str, Any] = field(repr=False)
     registration: Mapping[str, Any] | None = field(default=None, repr=False)
     region_override: str | None = None
     is_ide: bool = False
+    id: str = ""
 
 
 # --- fields -------------------------------------------------------------------------------------
@@ -288,11 +298,12 @@ def parse_entry(entry: Entry) -> Credential:
     if builder_id:
         # An ARN here is the one all Builder IDs share: not this account's own.
         tokens = replace(tokens, profile_arn=None)
+    token_endpoint = _token_endpoint(kind, fields)
     secret = _token(client, "clientSecret")
     region = _region(fields, "region", "idcRegion", "ssoRegion") or _region(client, "region")
     origin = fingerprint(kind, long_lived(kind, tokens))
     return Credential(
-        id=origin[:8],
+        id=entry.id or origin[:8],
         label=maybe_text(fields, "description", "label")[:80] or str(entry.place),
         kind=kind,
         place=entry.place,
@@ -302,7 +313,7 @@ def parse_entry(entry: Entry) -> Credential:
         region_override=_region(fields, "apiRegion") or entry.region_override,
         client_id=maybe_text(client, "clientId"),
         client_secret=Secret(secret) if secret else None,
-        token_endpoint=maybe_text(fields, "tokenEndpoint"),
+        token_endpoint=token_endpoint,
         scopes=_scopes(fields),
         builder_id=builder_id,
         disabled=_switch(fields, "disabled"),
@@ -329,6 +340,19 @@ def _client_source(kind: CredentialKind, entry: Entry) -> Mapping[str, Any]:
         if not maybe_text(entry.registration, name):
             raise CredentialError(f"{name}: is missing in the client registration file")
     return entry.registration
+
+
+def _token_endpoint(kind: CredentialKind, fields: Mapping[str, Any]) -> str:
+    """Where an external provider renews its tokens; only known providers are sent one."""
+    if kind is not CredentialKind.EXTERNAL_IDP:
+        return ""
+    for name in ("tokenEndpoint", "clientId"):
+        if not maybe_text(fields, name):
+            raise CredentialError(f"{name}: is missing; an external_idp sign-in needs it")
+    endpoint = maybe_text(fields, "tokenEndpoint")
+    if not is_known_token_endpoint(endpoint):
+        raise CredentialError("tokenEndpoint: must be an https URL of a known identity provider")
+    return endpoint
 
 
 def _builder_id(kind: CredentialKind, fields: Mapping[str, Any], arn: str | None) -> bool | None:

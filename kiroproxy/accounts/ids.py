@@ -59,5 +59,7 @@ def _keys(credential: Credential) -> list[str]:
     place = credential.place
     if place.path is not None and place.index is None:
         text = f"{place.path.resolve()}:{credential.kind.value}:{credential.client_id}"
+        if place.key is not None:
+            text += f":{place.key}"
         keys.append("at:" + sha256(text.encode()).hexdigest()[:16])
     return keys

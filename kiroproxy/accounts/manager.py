@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections import OrderedDict
@@ -10,13 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiroproxy.accounts.account import Account, AccountSettings, Workshop
+from kiroproxy.accounts.account import Account, Workshop
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.renewal import Renewer, Service
-from kiroproxy.accounts.selection import AccountView, choose, explain_none
-from kiroproxy.accounts.state import ABLE, Now, State
+from kiroproxy.accounts.selection import (
+    AccountView,
+    busy_s,
+    choose,
+    explain_busy,
+    explain_none,
+)
+from kiroproxy.accounts.settings import AccountSettings
+from kiroproxy.accounts.state import ABLE, Now, State, Status
 from kiroproxy.accounts.store import TokenStore
 from kiroproxy.accounts.tasks import Tasks
+from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
@@ -27,11 +36,16 @@ _log = logging.getLogger("kiroproxy.accounts")
 MAX_SESSIONS: Final = 4096  # conversations whose account is remembered; the oldest are forgotten
 _TICK_MIN_S: Final = 1.0
 _LIST_WAIT_S: Final = 5.0
+_LOOK_S: Final = 0.05  # room that was there may be another's a moment later
+_GONE: Final = frozenset({State.DISABLED, State.REVOKED, State.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to make one request as an account. ``models``: its catalogue at this moment."""
+    """The right to make one request as an account. ``models``: its catalogue at this moment.
+
+    ``exclude``: accounts that this request has tried before. ``number`` tells the manager which right
+    it is; it stays the same when the account's token is renewed for the request."""
 
     account_id: str
     label: str
@@ -39,6 +53,7 @@ class Lease:
     models: Sequence[ModelInfo]
     session: str
     exclude: frozenset[str]
+    number: int
     was_renewed: bool = False
 
     def model(self, name: str) -> ModelInfo:
@@ -61,7 +76,13 @@ class AccountManager:
         self._clock = clock
         self._settings = settings or AccountSettings()
         self._tasks = Tasks()
-        shop = Workshop(Renewer(service, store, clock), clock, self._tasks, self._settings, rand)
+        self._listeners: list[Callable[[AccountView], None]] = []
+        self._room = WaitingRoom(clock)
+        self._numbers = itertools.count(1)
+        self._held: dict[int, Account] = {}
+        shop = Workshop(
+            Renewer(service, store, clock), clock, self._tasks, self._settings, rand, self._changed
+        )
         self._accounts = {credential.id: Account(credential, shop) for credential in credentials}
         self._sessions: OrderedDict[str, str] = OrderedDict()
 
@@ -76,56 +97,69 @@ class AccountManager:
     # -- for requests
 
     async def lease(self, session: str, exclude: frozenset[str] = frozenset()) -> Lease:
-        """An account with a usable token. Raises NoAccountError.
+        """An account with a usable token, counted as busy until ``release``. Raises NoAccountError.
 
         ``session``: a conversation's key, '' for none. ``exclude``: accounts this request has tried.
-        Waits for the chosen account's own renewal at most; if that fails the next one is taken.
+        Waits for the chosen account's own renewal at most (if that fails the next one is taken), and
+        for a bounded time while every able account serves as many requests as it may.
         """
         return await self._lease(session, exclude, exclude)
 
     async def _lease(self, session: str, tried: frozenset[str], exclude: frozenset[str]) -> Lease:
         while True:
-            views = self.accounts()
-            account_id = choose(views, tried, self._sessions.get(session) if session else None)
-            if account_id is None:
-                raise explain_none(views, Now(self._clock.monotonic(), self._clock.wall()))
+            number = await self._claim(session, tried)
+            account = self._held[number]
             try:
-                return await self._open(self._accounts[account_id], session, exclude)
+                lease = await self._open(account, session, exclude, number)
             except (CredentialError, UpstreamError, InternalError):
-                tried |= {account_id}  # its state says why
+                self._free(number)
+                tried |= {account.id}  # its state says why
+            except BaseException:
+                self._free(number)
+                raise
+            else:
+                self._remember(session, account.id, tried)
+                return lease
 
     async def refresh(self, lease: Lease) -> Lease:
         """After the service refused the lease's token: the same account with another token.
 
         When it cannot be renewed, another account's lease; raises NoAccountError when there is none.
+        The new lease takes the old one's place; releasing the old one as well does no harm.
         """
         account = self._accounts[lease.account_id]
         try:
             await account.ensure_token(rejected=lease.identity.token)
-            if account.view().status.state in ABLE:
-                return await self._open(account, lease.session, lease.exclude, was_renewed=True)
+            if account.view().is_able:
+                return await self._open(
+                    account, lease.session, lease.exclude, lease.number, was_renewed=True
+                )
         except (CredentialError, UpstreamError, InternalError):
             pass  # its state says why
+        self._free(lease.number)
         exclude = lease.exclude | {lease.account_id}
         return await self._lease(lease.session, exclude, exclude)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
-        """How a try with the lease ended; None: nothing to say against the account."""
-        account = self._accounts[lease.account_id]
-        account.report(error, lease.identity.token, was_renewed=lease.was_renewed)
+        """How the last try with the lease ended; None: nothing to say against the account. Only the
+        first release of a lease counts."""
+        account = self._held.get(lease.number)
+        if account is not None:
+            account.report(error, lease.identity.token, was_renewed=lease.was_renewed)
+            self._free(lease.number)
 
     async def _open(
         self,
         account: Account,
         session: str,
         exclude: frozenset[str],
+        number: int,
         *,
         was_renewed: bool = False,
     ) -> Lease:
         await account.ensure_token()
         await account.ensure_profile()
         await account.catalogue.update(self._settings.catalogue_wait_s)
-        self._remember(session, account.id)
         return Lease(
             account.id,
             account.label,
@@ -133,15 +167,70 @@ class AccountManager:
             account.catalogue.models,
             session,
             exclude,
+            number,
             was_renewed,
         )
 
-    def _remember(self, session: str, account_id: str) -> None:
-        if session:
+    # -- room: how many requests an account serves
+
+    async def _claim(self, session: str, tried: frozenset[str]) -> int:
+        """Room on an able account, under a number of its own. Raises NoAccountError."""
+        if not self._room and (number := self._maybe_claim(session, tried)):
+            return number
+        give_up_at_s = self._clock.monotonic() + self._settings.busy_wait_s
+        with self._room.ticket() as ticket:
+            if self._choose(session, tried) is not None:
+                self._room.wake()  # those before us first; if they cannot use it, it comes to us
+            while True:
+                await self._room.wait(ticket, self._wait_s(tried, give_up_at_s))
+                self._room.clear(ticket)
+                number = self._maybe_claim(session, tried)
+                if any(view.is_able and view.wait_s <= 0 for view in self.accounts()):
+                    self._room.wake(ticket)
+                if number:
+                    return number
+
+    def _wait_s(self, tried: frozenset[str], give_up_at_s: float) -> float:
+        """How long to wait for room. Raises NoAccountError when waiting is over, or no use."""
+        views, now_s = self.accounts(), self._clock.monotonic()
+        wait_s = busy_s(views, tried)
+        if wait_s is None:
+            raise explain_none(views, Now(now_s, self._clock.wall()))
+        if now_s >= give_up_at_s:
+            raise explain_busy(wait_s)
+        return min(max(_LOOK_S, wait_s), give_up_at_s - now_s)
+
+    def _choose(self, session: str, tried: frozenset[str]) -> str | None:
+        home = self._sessions.get(session) if session else None
+        return choose(self.accounts(), tried, home, self._settings.strategy)
+
+    def _maybe_claim(self, session: str, tried: frozenset[str]) -> int:
+        """0 when there is no room."""
+        account_id = self._choose(session, tried)
+        if account_id is None:
+            return 0
+        number = next(self._numbers)
+        account = self._held[number] = self._accounts[account_id]
+        account.last_used = number
+        account.pace.begin(self._clock.monotonic())
+        return number
+
+    def _free(self, number: int) -> None:
+        account = self._held.pop(number, None)
+        if account is not None:
+            account.pace.end()
+            self._room.wake()
+
+    def _remember(self, session: str, account_id: str, tried: frozenset[str]) -> None:
+        """Where the conversation is at home: it moves only when its account cannot serve it."""
+        if not session:
+            return
+        home = self._accounts.get(self._sessions.get(session, ""))
+        if home is None or home.id in tried or not home.view().is_able:
             self._sessions[session] = account_id
-            self._sessions.move_to_end(session)
-            while len(self._sessions) > MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(session)
+        while len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
 
     # -- for everybody else
 
@@ -154,8 +243,7 @@ class AccountManager:
 
         Waits a few seconds at most for catalogues that were never read.
         """
-        gone = (State.DISABLED, State.REVOKED, State.SUSPENDED)
-        asked = [a for a in self._accounts.values() if a.view().status.state not in gone]
+        asked = [a for a in self._accounts.values() if a.view().status.state not in _GONE]
         await asyncio.gather(*(a.catalogue.update(_LIST_WAIT_S) for a in asked))
         union: dict[str, ModelInfo] = {}
         for account in asked:
@@ -163,6 +251,40 @@ class AccountManager:
                 for model in account.catalogue.models:
                     union.setdefault(model.id, model)
         return list(union.values()) or list(FALLBACK)
+
+    async def identity(self, account_id: str) -> Identity:
+        """For calls that are no requests of a client, such as the usage figures: they count nowhere.
+
+        Raises CredentialError when the account is not to be used, UpstreamError when it may be later.
+        """
+        account = self._accounts[account_id]
+        status = account.view().status
+        if status.state in _GONE:
+            raise CredentialError(f"{account.label}: is {status.state.value}. {status.reason}")
+        await account.ensure_token()
+        await account.ensure_profile()
+        return account.identity()
+
+    def set_remaining(
+        self, account_id: str, remaining: float | None, reset_epoch_s: float | None
+    ) -> None:
+        """What the service's usage figures say: credits left (None: not known; infinite: no limit),
+        and when they come back, wall time. Accounts that are gone are ignored."""
+        account = self._accounts.get(account_id)
+        if account is not None:
+            account.take_remaining(remaining, reset_epoch_s)
+
+    def listen(self, listener: Callable[[AccountView], None]) -> None:
+        """Call ``listener`` on the loop, at once, with each change of an account's status."""
+        self._listeners.append(listener)
+
+    def _changed(self, account: Account, before: Status) -> None:
+        if before.state not in ABLE or account.status.state not in ABLE:
+            self._room.wake()  # there may be more room, or none to wait for
+        if self._listeners:
+            view = account.view()
+            for listener in self._listeners:
+                listener(view)
 
     # -- in the background
 

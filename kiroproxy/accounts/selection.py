@@ -1,12 +1,15 @@
 """Which account serves a request, and what to say when none can. Pure.
 
-Sequential: the accounts' own order, the first that is able. A conversation stays on its account while
-that one is able, since the service caches per account.
+A conversation stays on its account while that one is able, since the service caches per account; the
+strategy decides for new ones. When the account of a conversation is full, another serves this one
+request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import enum
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +18,23 @@ from kiroproxy.errors import Kind, NoAccountError
 from kiroproxy.kiro.identity import CredentialKind
 
 
+class Strategy(enum.Enum):
+    """``value`` is what users write."""
+
+    SEQUENTIAL = "sequential"  # in the accounts' own order: the next when one is exhausted
+    OPTIMAL = "optimal"  # the most credits left
+    ROUND_ROBIN = "round_robin"
+    LEAST_LOADED = "least_loaded"  # the fewest requests under way
+
+
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as others may see it: no secrets. ``has_token``: a request need not wait for one."""
+    """An account as others may see it: no secrets. ``has_token``: a request need not wait for one.
+
+    ``remaining``: credits, None when not known. ``active``: requests under way. ``last_used``: grows
+    with each request of any account, 0 before the first. ``wait_s``: until its pace lets a request
+    start; infinite when only the end of another one helps.
+    """
 
     id: str
     label: str
@@ -25,24 +42,59 @@ class AccountView:
     source: str
     status: Status
     has_token: bool
+    remaining: float | None = None
+    active: int = 0
+    last_used: int = 0
+    wait_s: float = 0.0
+
+    @property
+    def is_able(self) -> bool:
+        return self.status.state in ABLE
+
+
+# The smallest wins; equals stay in the accounts' own order.
+_KEYS: Final[dict[Strategy, Callable[[AccountView], tuple[float, ...]]]] = {
+    Strategy.SEQUENTIAL: lambda view: (),
+    # What is not known yet comes after what is known.
+    Strategy.OPTIMAL: lambda view: (
+        math.inf if view.remaining is None else -view.remaining,
+        view.last_used,
+    ),
+    Strategy.ROUND_ROBIN: lambda view: (view.last_used,),
+    Strategy.LEAST_LOADED: lambda view: (view.active, view.last_used),
+}
 
 
 def choose(
-    views: Sequence[AccountView], exclude: Collection[str], preferred: str | None
+    views: Sequence[AccountView],
+    exclude: Collection[str],
+    preferred: str | None,
+    strategy: Strategy = Strategy.SEQUENTIAL,
 ) -> str | None:
-    """The id of the account to use, or None.
+    """The id of the account to use, or None when none is able or all that are have to wait.
 
     ``preferred``: where the conversation was last; it is kept even if its token is being renewed. A
-    new conversation waits for a token only when every able account lacks one.
+    new conversation waits for a token only when every able account lacks one. An account that is known
+    to have no credits left comes last: it may still serve what the plan allows beyond them.
     """
-    able = [view for view in views if view.id not in exclude and view.status.state in ABLE]
-    for view in able:
-        if view.id == preferred:
-            return view.id
-    for view in able:
-        if view.has_token:
-            return view.id
-    return able[0].id if able else None
+    free = [view for view in views if view.id not in exclude and view.is_able and view.wait_s <= 0]
+    if any(view.id == preferred for view in free):
+        return preferred
+    key = _KEYS[strategy]
+    ready = [view for view in free if view.has_token] or free
+    best = min(ready, key=lambda view: (_is_spent(view), *key(view)), default=None)
+    return None if best is None else best.id
+
+
+def _is_spent(view: AccountView) -> bool:
+    return view.remaining is not None and view.remaining <= 0
+
+
+def busy_s(views: Sequence[AccountView], exclude: Collection[str]) -> float | None:
+    """Seconds until an able account's pace lets a request start, perhaps infinite; None when no
+    account is able."""
+    waits = [view.wait_s for view in views if view.id not in exclude and view.is_able]
+    return min(waits, default=None)
 
 
 NOTHING_CONFIGURED: Final = (
@@ -98,6 +150,20 @@ def explain_none(views: Sequence[AccountView], now: Now) -> NoAccountError:
         kind=_KINDS.get(state, first.status.kind),
         retry_after_s=wait_s,
         should_retry=state in (State.READY, State.REFRESHING, State.COOLING),
+    )
+
+
+BUSY_RETRY_S: Final = 5.0
+
+
+def explain_busy(wait_s: float) -> NoAccountError:
+    """When the accounts that are able were busy for as long as a request waits."""
+    retry_after_s = BUSY_RETRY_S if math.isinf(wait_s) else max(1.0, wait_s)
+    return NoAccountError(
+        f"All accounts are busy with other requests; try again in {_in_words(retry_after_s)}.",
+        kind=Kind.OVERLOADED,
+        retry_after_s=retry_after_s,
+        should_retry=True,
     )
 
 

@@ -48,6 +48,7 @@ class Event(enum.Enum):
     BRAKED = "braked"  # anti-abuse limit
     QUOTA_SPENT = "quota_spent"
     DAY_SPENT = "day_spent"
+    QUOTA_BACK = "quota_back"  # credits are there again before their reset was due
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - also the renewed one
     TOKEN_GIVEN_UP = "token_given_up"  # noqa: S105 - refused too often in a row
     SUSPENSION = "suspension"
@@ -113,6 +114,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         TOKEN_GIVEN_UP=_S.REVOKED,
         SUSPENSION=_S.SUSPENDED,
         DEADLINE_PASSED=_S.READY,
+        QUOTA_BACK=_S.READY,
         SWITCHED_OFF=_S.DISABLED,
     ),
     _S.REVOKED: _row(
@@ -248,9 +250,14 @@ def settle(status: Status, now: Now) -> Status:
     return advance(status, Event.DEADLINE_PASSED, now) if is_over else status
 
 
+def is_quota_spent(status: Status) -> bool:
+    """Exhausted by the plan's quota, and not by a daily limit (which is a rate)."""
+    return status.state is State.EXHAUSTED and status.kind is not Kind.RATE_LIMITED
+
+
 def with_reset(status: Status, reset_epoch_s: float) -> Status:
     """The quota's own reset time in place of our guess; nothing for any other state."""
-    if status.state is not State.EXHAUSTED or not math.isfinite(reset_epoch_s):
+    if not is_quota_spent(status) or not math.isfinite(reset_epoch_s):
         return status
     return replace(status, until_epoch_s=reset_epoch_s)
 

@@ -5,7 +5,8 @@ once lose it. Hence, for every renewal: lock → read the source again → renew
 merge into what was just read → write as a whole → and only then use the new token.
 
 A sign-in that came from a file goes back to that file. One from the environment goes to the state
-folder; so does one whose file cannot be written (a read-only mount, a Docker secret).
+folder; so does one whose file is not ours to write (a CLI's store, a copied file) or cannot be written
+(a read-only mount, a Docker secret).
 """
 
 from __future__ import annotations
@@ -20,23 +21,26 @@ from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 
+from kiroproxy.accounts import cli_stores
 from kiroproxy.accounts.entries import (
     Credential,
     Tokens,
     fingerprint,
     format_expiry,
     long_lived,
+    maybe_text,
     parse_kind,
     parse_tokens,
     spelling,
 )
 from kiroproxy.accounts.files import FileLock, make_private_folder, read_json, write_json
+from kiroproxy.accounts.found import IDE_TOKEN_FILE, maybe_registration
 from kiroproxy.accounts.ids import IdBook
 from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
-from kiroproxy.accounts.sources import IDE_TOKEN_FILE
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.kiro.identity import CredentialKind
+from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")
 _T = TypeVar("_T")
@@ -96,7 +100,7 @@ class TokenStore:
 
     def _make_lock(self, credential: Credential) -> FileLock:
         path = credential.place.path
-        if path is not None:
+        if path is not None and credential.place.takes_back:
             lock = FileLock(path)
             if os.access(lock.path.parent, os.W_OK):
                 return lock
@@ -113,11 +117,17 @@ class TokenStore:
             await self._clock.sleep(_LOCK_POLL_S)
 
     def _reread(self, credential: Credential) -> Credential:
-        if credential.place.path is None:
+        place = credential.place
+        registration: Mapping[str, Any] | None
+        if place.path is None or place.copied:
             tokens = self._records.maybe_tokens(credential, credential.origin)
             return credential if tokens is None else _with(credential, tokens)
-        fields = self._find(read_json(credential.place.path), credential)
-        return self._newest(credential, fields)
+        if place.key is not None:
+            fields, registration = cli_stores.read_row(place.path, place.key)
+        else:
+            fields = self._find(read_json(place.path), credential)
+            registration = _maybe_registration(fields, place.path.parent)
+        return self._newest(_with_client(credential, fields, registration), fields)
 
     def _newest(self, credential: Credential, fields: Mapping[str, Any]) -> Credential:
         """What the file's entry says, or the record that descends from it."""
@@ -131,7 +141,7 @@ class TokenStore:
 
     def _save(self, credential: Credential, tokens: Tokens) -> Credential:
         renewed = _with(credential, tokens)
-        if credential.place.path is None:
+        if not credential.place.takes_back:
             self._records.save(credential, credential.origin, tokens)
         else:
             try:
@@ -212,6 +222,29 @@ def _with(credential: Credential, tokens: Tokens) -> Credential:
     if credential.builder_id:
         arn = None
     return credential.with_tokens(replace(tokens, profile_arn=arn))
+
+
+def _maybe_registration(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any] | None:
+    try:
+        return maybe_registration(fields, [folder])
+    except CredentialError:
+        return None
+
+
+def _with_client(
+    credential: Credential, fields: Mapping[str, Any], registration: Mapping[str, Any] | None
+) -> Credential:
+    """A new sign-in brings a new client registration, and only that one can renew its tokens."""
+    if credential.kind is not CredentialKind.IDC:
+        return credential
+    try:
+        for source in (fields, registration or {}):
+            id_, secret = maybe_text(source, "clientId"), maybe_text(source, "clientSecret")
+            if id_ and secret:
+                return replace(credential, client_id=id_, client_secret=Secret(secret))
+    except CredentialError:
+        pass  # what we have is better than a field of the wrong type
+    return credential
 
 
 def _tokens_of(credential: Credential, fields: Mapping[str, Any]) -> Tokens:

@@ -142,7 +142,7 @@ class _Builder:
             )
         last = steps[-1]
         current = self._current(last if isinstance(last, UserStep) else UserStep())
-        conversation = Conversation(_conversation_id(self._turn), history, current)
+        conversation = Conversation(conversation_id(self._turn), history, current)
         # Before the estimate: serialising leaves each text's UTF-8 form behind, which it needs too.
         state = conversation.encode()
         return KiroRequest(self._model.id, self._plan(), conversation, state, self._fields)
@@ -345,7 +345,7 @@ def _renamed(value: Any) -> Any:
     return fitted
 
 
-def _conversation_id(turn: Turn) -> str:
+def conversation_id(turn: Turn) -> str:
     """A UUID that stays the same through a conversation: the client's session if it names one, else
     made of what every turn of it begins with."""
     if turn.session:

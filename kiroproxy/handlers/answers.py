@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,19 +12,24 @@ from kiroproxy.api.events import Usage
 from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
-from kiroproxy.clock import Clock
-from kiroproxy.errors import KiroProxyError
+from kiroproxy.errors import InternalError, KiroProxyError
 from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery
+from kiroproxy.handlers.errors import status_of
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
+<<<<<<< HEAD
 from kiroproxy.relay import Outcome
 from kiroproxy.structured import Answering
 
 _log = logging.getLogger("kiroproxy.access")
 
+=======
+from kiroproxy.relay import Relay
+from kiroproxy.usage import Journal, Trace
+>>>>>>> main
 
 _SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -50,6 +55,7 @@ class AnswerHandler:
     """Serves one dialect's generation route."""
 
     def __init__(
+<<<<<<< HEAD
         self,
         dialect: Dialect,
         relay: Answering,
@@ -58,35 +64,68 @@ class AnswerHandler:
         ping_interval_s: float,
         *,
         strict: bool = False,
+=======
+        self, dialect: Dialect, relay: Relay, gate: Gate, journal: Journal, ping_interval_s: float
+>>>>>>> main
     ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._gate = gate
-        self._clock = clock
+        self._journal = journal
         self._ping_interval_s = ping_interval_s
         self._strict = strict
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
-        self._gate.check(request)
-        started_s = self._clock.monotonic()
-        turn = self._dialect.parse(request.body, request.headers.get)
         try:
+<<<<<<< HEAD
             if self._strict:
                 refuse_ignored(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, started_s)
                 return None
             return await self._whole(request, turn, started_s)
+=======
+            self._gate.check(request)
+>>>>>>> main
         except KiroProxyError as error:
-            self._log_failure(turn, error, started_s)
+            self._journal.refused(error)
+            raise
+        trace = self._journal.open(
+            request.id, self._dialect.name, request.headers.get("user-agent")
+        )
+        try:
+            return await self._answer(request, exchange, trace)
+        except KiroProxyError as error:
+            self._journal.failed(trace, error, status_of(error))
+            raise
+        except asyncio.CancelledError:
+            self._journal.cancelled(trace)
+            raise
+        except Exception:
+            defect = InternalError("An internal error; the log has more.")
+            self._journal.failed(trace, defect, status_of(defect))
             raise
 
+<<<<<<< HEAD
     async def _stream(
         self, request: Request, exchange: Exchange, turn: Turn, started_s: float
     ) -> None:
         headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
         encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
+=======
+    async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
+        turn = self._dialect.parse(request.body, request.headers.get)
+        trace.model, trace.stream = turn.model, turn.stream
+        if turn.stream:
+            await self._stream(request, exchange, turn, trace)
+            return None
+        return await self._whole(request, turn, trace)
+
+    async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
+        headers = AnswerHeaders(turn, _SSE_HEADERS)
+        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn)
+>>>>>>> main
         usage = Usage(input_tokens=estimate_turn(turn))
         sse = SSEWriter(
             exchange,
@@ -97,20 +136,21 @@ class AnswerHandler:
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         try:
-            outcome = await self._relay.answer(turn, delivery)
+            outcome = await self._relay.answer(turn, delivery, trace)
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
                 raise  # nothing has been said yet: a real HTTP status is still possible
-            self._log_failure(turn, error, started_s)
             delivery.fail(error)
+            self._journal.failed(trace, error, 200)
         except BaseException:
             sse.close()
             raise
         else:
             delivery.finish(outcome.ending)
-            self._log_success(turn, outcome, started_s)
+            self._journal.answered(trace, outcome.ending, outcome.doubtful)
 
+<<<<<<< HEAD
     async def _whole(self, request: Request, turn: Turn, started_s: float) -> Response:
         headers = AnswerHeaders(turn, strict=self._strict)
         answer_id = self._dialect.make_id(request.id)
@@ -161,3 +201,13 @@ class AnswerHandler:
                 }
             },
         )
+=======
+    async def _whole(self, request: Request, turn: Turn, trace: Trace) -> Response:
+        headers = AnswerHeaders(turn)
+        answer_id = self._dialect.make_id(request.id)
+        delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn), headers)
+        outcome = await self._relay.answer(turn, delivery, trace)
+        response = json_response(200, delivery.finish(outcome.ending), headers.items)
+        self._journal.answered(trace, outcome.ending, outcome.doubtful)
+        return response
+>>>>>>> main

@@ -79,14 +79,19 @@ def _refresh_idc(inputs: RefreshInputs, overrides: Overrides) -> Call:
     return _json_post(base + "/token", body)
 
 
-def _refresh_external(inputs: RefreshInputs, _overrides: Overrides) -> Call:
-    """OAuth's own form encoding; no secret."""
+def is_known_token_endpoint(url: str) -> bool:
+    """Whether a refresh token may be sent there: https, a host of the list, nothing odd around it."""
     try:
-        parts = urlsplit(inputs.token_endpoint)
+        parts = urlsplit(url)
         host = parts.hostname if parts.port in (None, 443) else None
     except ValueError:
-        host = None
-    if host not in EXTERNAL_IDP_HOSTS or parts.scheme != "https" or parts.username is not None:
+        return False
+    return host in EXTERNAL_IDP_HOSTS and parts.scheme == "https" and parts.username is None
+
+
+def _refresh_external(inputs: RefreshInputs, _overrides: Overrides) -> Call:
+    """OAuth's own form encoding; no secret."""
+    if not is_known_token_endpoint(inputs.token_endpoint):
         raise CredentialError(
             "The token endpoint is not an https URL of a known identity provider."
         )

@@ -19,6 +19,31 @@ _MILLISECONDS_FROM: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
+class Pot:
+    """Credits on top of the plan. ``status``: the service's word; only an ACTIVE pot can be spent."""
+
+    status: str
+    used: float
+    limit: float
+    expires_epoch_s: float | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overage:
+    """What is spent beyond the limit, where the user has allowed that (``status`` ENABLED).
+
+    ``rate`` and ``charges`` are in ``currency``."""
+
+    status: str
+    used: float
+    cap: float
+    rate: float
+    charges: float
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UsageLimits:
     """``used``/``limit``: credits over plan, active trial and active bonuses; None when not told.
 
@@ -30,6 +55,9 @@ class UsageLimits:
     used: float | None = None
     limit: float | None = None
     next_reset_epoch_s: float | None = None
+    trial: Pot | None = None
+    bonuses: tuple[Pot, ...] = ()
+    overage: Overage | None = None
     user_id: str = field(default="", repr=False)
 
     @property
@@ -54,6 +82,9 @@ def parse_usage(body: bytes) -> UsageLimits:
         used=sum(_amount(pot, "currentUsage") for pot in pots) if pots else None,
         limit=sum(_amount(pot, "usageLimit") for pot in pots) if pots else None,
         next_reset_epoch_s=reset,
+        trial=_trial(line),
+        bonuses=tuple(_pot(bonus, "") for bonus in _bonuses(line)),
+        overage=_overage(reply, line),
         user_id=_text(_object(reply.get("userInfo")), "userId"),
     )
 
@@ -67,15 +98,51 @@ def _credit_line(reply: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pots(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What can be spent: the plan, then whatever is active on top of it."""
     yield line
     trial = _object(line.get("freeTrialInfo"))
     if trial.get("freeTrialStatus") == "ACTIVE":
         yield trial
-    bonuses = line.get("bonuses")
-    for item in bonuses if isinstance(bonuses, list) else []:
-        bonus = _object(item)
+    for bonus in _bonuses(line):
         if bonus.get("status") == "ACTIVE":
             yield bonus
+
+
+def _bonuses(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    items = line.get("bonuses")
+    for item in items if isinstance(items, list) else []:
+        if bonus := _object(item):
+            yield bonus
+
+
+def _trial(line: Mapping[str, Any]) -> Pot | None:
+    trial = _object(line.get("freeTrialInfo"))
+    return _pot(trial, "trial") if trial else None
+
+
+def _pot(fields: Mapping[str, Any], name: str) -> Pot:
+    return Pot(
+        status=_text(fields, "status", "freeTrialStatus"),
+        used=_amount(fields, "currentUsage"),
+        limit=_amount(fields, "usageLimit"),
+        expires_epoch_s=_epoch_s(fields.get("expiresAt"))
+        or _epoch_s(fields.get("freeTrialExpiry")),
+        name=name or _text(fields, "displayName", "bonusCode"),
+    )
+
+
+def _overage(reply: Mapping[str, Any], line: Mapping[str, Any]) -> Overage | None:
+    status = _text(_object(reply.get("overageConfiguration")), "overageStatus")
+    if not status and "currentOverages" not in line:
+        return None
+    return Overage(
+        status=status,
+        used=_amount(line, "currentOverages"),
+        cap=_amount(line, "overageCap"),
+        rate=_amount(line, "overageRate"),
+        charges=_amount(line, "overageCharges"),
+        currency=_text(line, "currency"),
+    )
 
 
 def _amount(pot: Mapping[str, Any], name: str) -> float:

@@ -42,6 +42,7 @@ GRAVITY = [
 ]
 HEALING = {
     Event.RENEWED,
+    Event.QUOTA_BACK,
     Event.DEADLINE_PASSED,
     Event.SIGNED_IN,
     Event.SWITCHED_ON,

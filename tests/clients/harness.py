@@ -68,6 +68,13 @@ def sign_in(kiro: Simulator, url: str, *labels: str) -> dict[str, str]:
     return {"KIRO_AUTH_TOKEN": json.dumps(kiro.demo_credentials(*labels)), **urls}
 
 
+def secrets_in(environment: Mapping[str, str]) -> list[str]:
+    """The tokens that ``sign_in`` put there."""
+    entries = json.loads(environment.get("KIRO_AUTH_TOKEN", "[]"))
+    named = [entry.get(name, "") for entry in entries for name in ("refreshToken", "clientSecret")]
+    return [secret for secret in (*named, environment.get("KIRO_API_KEY", "")) if secret]
+
+
 async def noticed_abort(kiro: Simulator) -> None:
     """Returns once the service saw its client leave; the test's own timeout is the limit."""
     while not any(entry.aborted for entry in kiro.received("chat")):
@@ -80,17 +87,17 @@ async def noticed_abort(kiro: Simulator) -> None:
 
 @dataclass
 class Proxy:
-    """The server as a user runs it. ``url`` without ``/v1``."""
+    """The server as a user runs it. ``url`` without ``/v1``; ``secrets`` must never be in its log."""
 
     home: Path
     process: asyncio.subprocess.Process
+    secrets: list[str]
     url: str = ""
     stopping: bool = False
 
     @classmethod
     async def start(cls, home: Path, environment: Mapping[str, str]) -> Proxy:
         """Start on a free port; returns once it says where it listens."""
-        log = home / "proxy.log"
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "kiroproxy", "server",
             cwd=home,
@@ -99,7 +106,7 @@ class Proxy:
                 PORT="0",
                 KIRO_CLIENT_TOKEN=KEY,
                 KIROPROXY_STATE_DIR=str(home / "state"),
-                LOG_FILE=str(log),
+                LOG_FILE=str(home / "proxy.log"),
                 LOG_FORMAT="json",
                 LOG_LEVEL="debug",
                 LOG_CONSOLE="false",
@@ -109,7 +116,7 @@ class Proxy:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        proxy = cls(home, process)
+        proxy = cls(home, process, [KEY, *secrets_in(environment)])
         assert process.stdout is not None
         said = (await asyncio.wait_for(process.stdout.readline(), TIMEOUT_S)).decode()
         found = re.search(r"http://127\.0\.0\.1:\d+", said)
@@ -136,11 +143,19 @@ class Proxy:
             raise AssertionError("the proxy did not stop on SIGTERM") from None
         assert self.process.returncode == 0, out.decode()
         assert "Traceback" not in out.decode()
+        assert [record["exception"] for record in self.records if "exception" in record] == []
+        log = self.log.read_text(encoding="utf-8")
+        assert [secret for secret in self.secrets if secret in log] == []
+
+    @property
+    def log(self) -> Path:
+        """Its log file."""
+        return self.home / "proxy.log"
 
     @property
     def records(self) -> list[Json]:
         """Its log."""
-        return read_json_lines((self.home / "proxy.log").read_text(encoding="utf-8").splitlines())
+        return read_json_lines(self.log.read_text(encoding="utf-8").splitlines())
 
     def accesses(self) -> list[Json]:
         """One record for each request for an answer, in order; message: answered or failed."""
@@ -230,8 +245,10 @@ class Claude:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    async def start(self, prompt: str, *flags: str, key: str = KEY) -> asyncio.subprocess.Process:
-        """Start a run; the caller reads its output."""
+    async def start(
+        self, prompt: str | None, *flags: str, key: str = KEY
+    ) -> asyncio.subprocess.Process:
+        """Start a run; the caller reads its output. Without a prompt, messages are read from stdin."""
         environment = bare_environment(
             self.home / "home",
             CLAUDE_CONFIG_DIR=str(self.home / "config"),
@@ -242,12 +259,14 @@ class Claude:
             CLAUDE_CODE_AUTO_COMPACT_WINDOW="180000",
             **self.environment,
         )
+        asked = ("--input-format", "stream-json") if prompt is None else ("--", prompt)
+        stdin = asyncio.subprocess.PIPE if prompt is None else asyncio.subprocess.DEVNULL
         return await asyncio.create_subprocess_exec(
             str(CLAUDE), "-p", "--output-format", "stream-json", "--include-partial-messages",
-            "--verbose", "--model", self.model, "--strict-mcp-config", *flags, "--", prompt,
+            "--verbose", "--model", self.model, "--strict-mcp-config", *flags, *asked,
             cwd=self.folder,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=16 * 1024 * 1024,  # one line holds a whole message, pictures included
@@ -258,18 +277,36 @@ class Claude:
     ) -> ClaudeRun:
         """One run to its end."""
         allowed = ("--allowedTools", ",".join(allow)) if allow else ()
-        process = await self.start(prompt, *flags, *allowed, key=key)
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-        except TimeoutError:
-            process.kill()
-            out, err = await process.communicate()
-            raise AssertionError(
-                f"Claude Code hung:\n{out.decode()[-3000:]}\n{err.decode()}"
-            ) from None
-        assert process.returncode is not None
-        lines = [line for line in out.decode().splitlines() if line.startswith("{")]
-        return ClaudeRun(read_json_lines(lines), err.decode(), process.returncode)
+        return await finish(await self.start(prompt, *flags, *allowed, key=key))
+
+    async def converse(self, *messages: object) -> ClaudeRun:
+        """Several user messages (their content) in one process, each after the answer to the last."""
+        process = await self.start(None)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        events: list[Json] = []
+        for content in messages:
+            line = {"type": "user", "message": {"role": "user", "content": content}}
+            process.stdin.write(json.dumps(line).encode() + b"\n")
+            events.append(json.loads(await process.stdout.readline()))
+            while events[-1]["type"] != "result":
+                events.append(json.loads(await process.stdout.readline()))
+        process.stdin.close()
+        ending = await finish(process)
+        return ClaudeRun(events + ending.events, ending.stderr, ending.code)
+
+
+async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> ClaudeRun:
+    """Wait for the end of a started run."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(given), TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        out, err = await process.communicate()
+        raise AssertionError(f"Claude Code hung:\n{out.decode()[-3000:]}\n{err.decode()}") from None
+    assert process.returncode is not None
+    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
+    return ClaudeRun(read_json_lines(lines), err.decode(), process.returncode)
 
 
 async def interrupt(process: asyncio.subprocess.Process) -> None:

@@ -17,12 +17,10 @@ import pytest
 from kiroproxy.simulator import Simulator
 from tests.clients import register_server, samples
 from tests.clients.harness import (
-    KEY,
     Claude,
     ClaudeRun,
     Proxy,
     interrupt,
-    noticed_abort,
     order,
     rounds,
     tool,
@@ -277,6 +275,50 @@ async def test_conversation_goes_on_later_with_another_model(claude: Claude, pro
     assert only_streams(third, proxy, 4)
 
 
+async def test_several_turns_and_a_picture_in_one_process(claude: Claude, proxy: Proxy) -> None:
+    source = {
+        "type": "base64",
+        "media_type": "image/png",
+        "data": samples.base64_text(samples.png(23, 11)),
+    }
+    picture = [{"type": "image", "source": source}, {"type": "text", "text": "Look."}]
+    run = await claude.converse(order("say", "first"), picture, order("say", "third"))
+    answers = [line["result"] for line in run.events if line["type"] == "result"]
+    assert (answers[0], answers[2]) == ("first", "third")
+    assert "a 23x11 PNG image" in answers[1]
+    assert only_streams(run, proxy, 3)
+
+
+async def test_many_pictures_at_once(claude: Claude, proxy: Proxy) -> None:
+    paths = [claude.folder / f"{number}.png" for number in range(8)]
+    for number, path in enumerate(paths):
+        path.write_bytes(samples.png(20 + number, 10))
+    calls = [tool("Read", file_path=str(path)) for path in paths]
+    run = await claude.run("".join(calls), allow=["Read"])
+    for number in range(8):
+        assert f"a {20 + number}x10 PNG image" in run.text
+    assert only_streams(run, proxy, 2)
+
+
+async def test_call_that_the_user_did_not_allow(claude: Claude, proxy: Proxy) -> None:
+    run = await claude.run(tool("Bash", command="touch ../forbidden"))
+    assert "(failed)" in run.text
+    assert not (claude.folder.parent / "forbidden").exists()
+    assert only_streams(run, proxy, 2)
+
+
+async def test_conversation_goes_on_after_an_interrupted_call(claude: Claude, proxy: Proxy) -> None:
+    process = await claude.start(
+        tool("Bash", command="touch ready; sleep 30"), "--allowedTools", "Bash"
+    )
+    while not (claude.folder / "ready").exists():
+        await asyncio.sleep(0.05)
+    await interrupt(process)
+    run = await claude.run(order("say", "back again"), "--continue")
+    assert run.text == "back again"
+    assert only_streams(run, proxy, 2)
+
+
 async def test_web_search(claude: Claude, proxy: Proxy) -> None:
     claude.environment["ENABLE_TOOL_SEARCH"] = "false"
     run = await claude.run(tool("WebSearch", query="kiroproxy"), allow=["WebSearch"])
@@ -294,108 +336,3 @@ async def test_json_schema(claude: Claude, proxy: Proxy) -> None:
     run = await claude.run(prompt, "--json-schema", json.dumps(schema))
     assert run.result["structured_output"] == {"city": "Paris", "rank": 1}
     assert only_streams(run, proxy, 1)
-
-
-# --- when things go wrong -------------------------------------------------------------------------
-
-
-async def test_busy_service_then_success(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
-    kiro.faults.next("high_load", times=6)  # more than the proxy's own patience
-    run = await claude.run(order("say", "at last"))
-    assert run.text == "at last"
-    assert {status["error_status"] for status in run.statuses("api_retry")} == {529}
-    assert run.streamed()
-
-
-async def test_rate_limit_is_waited_for(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
-    kiro.faults.next("rate", times=2, retry_after=1)
-    run = await claude.run(order("say", "after the wait"))
-    assert run.text == "after the wait"
-    waits = [
-        (status["error_status"], status["retry_delay_ms"]) for status in run.statuses("api_retry")
-    ]
-    assert {status for status, _ in waits} == {429}
-    assert (
-        min(delay for _, delay in waits) >= 1000
-    )  # as the service asked, not Claude Code's own 500
-    assert run.streamed()
-
-
-async def test_too_long_leads_to_compaction(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
-    process = await claude.start(
-        rounds(tool("Bash", command="touch ready; until [ -e go ]; do sleep 0.05; done")),
-        "--allowedTools",
-        "Bash",
-    )
-    ready, go = claude.folder / "ready", claude.folder / "go"
-    while not ready.exists():  # the first exchange is over; the next request is the one to refuse
-        await asyncio.sleep(0.05)
-    kiro.faults.next("too_long")
-    go.touch()
-    out, err = await process.communicate()
-    lines = [json.loads(line) for line in out.decode().splitlines()]
-    run = ClaudeRun(lines, err.decode(), process.returncode or 0)
-    assert not run.result["is_error"], run.result
-    assert run.statuses("compact_boundary")
-    assert run.streamed()
-
-
-@pytest.mark.parametrize("fault", ["cut", "cut_mid_frame", "cut_mid_chunk", "eof", "corrupt"])
-async def test_broken_answer_is_asked_for_again(
-    claude: Claude, proxy: Proxy, kiro: Simulator, fault: str
-) -> None:
-    kiro.faults.next(fault, after=6)
-    claude.environment["MAX_THINKING_TOKENS"] = "0"  # so that frame 6 is in the text
-    run = await claude.run(order("say", "one two three four five six seven eight nine ten"))
-    assert run.text == "one two three four five six seven eight nine ten"
-    told = [(record["message"], record["stream"]) for record in proxy.accesses()]
-    # An error event makes Claude Code ask for the same without a stream.
-    assert told == [("failed", True), ("answered", False)]
-
-
-async def test_throttled_in_the_middle(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
-    kiro.faults.next("exception", after=6, name="ThrottlingException")
-    run = await claude.run(order("say", "one two three four five six seven eight nine ten"))
-    assert run.text == "one two three four five six seven eight nine ten"
-    assert proxy.accesses()[0]["kind"] in ("rate_limited", "overloaded")
-
-
-async def test_truncated_tool_call_is_never_carried_out(
-    claude: Claude, proxy: Proxy, kiro: Simulator
-) -> None:
-    path = claude.folder / "whole.txt"
-    wanted = "line\n" * 40
-    kiro.faults.next("truncated_tool")
-    run = await claude.run(tool("Write", file_path=str(path), content=wanted), allow=["Write"])
-    assert not run.result["is_error"]
-    assert path.read_text() == wanted
-    assert [given["content"] for _, given in run.calls()] == [wanted]
-
-
-async def test_wrong_key_is_said_at_once(claude: Claude, proxy: Proxy) -> None:
-    run = await claude.run("hello", key="wrong-" + KEY)
-    assert run.code != 0
-    assert "401" in run.result["result"]
-    assert "key" in run.result["result"]
-    assert not run.statuses("api_retry")
-
-
-async def test_refused_sign_in_is_said_at_once(
-    claude: Claude, proxy: Proxy, kiro: Simulator
-) -> None:
-    kiro.faults.always("suspended")
-    run = await claude.run("hello")
-    assert run.result["is_error"]
-    assert "suspended" in run.result["result"]
-    assert "d-90670000" not in json.dumps(run.events)  # the service's words name the user
-    assert not run.statuses("api_retry")
-
-
-async def test_interrupt_reaches_the_service(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
-    process = await claude.start(order("pace", "0.05") + order("text", "2000"))
-    assert process.stdout is not None
-    while b"content_block_delta" not in await process.stdout.readline():
-        pass
-    assert kiro.open_streams == 1
-    await interrupt(process)
-    await noticed_abort(kiro)

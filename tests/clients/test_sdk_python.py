@@ -365,6 +365,17 @@ async def test_closing_the_stream_reaches_the_service(sdk: AsyncAnthropic, kiro:
     assert texts(await sdk.messages.create(**says(order("say", "next")))) == "next"
 
 
+async def test_giving_up_without_a_stream_reaches_the_service_too(
+    sdk: AsyncAnthropic, kiro: Simulator
+) -> None:
+    asked = says(order("pace", "0.05") + order("text", "2000"))
+    waiting = asyncio.create_task(sdk.messages.create(**asked))
+    while kiro.open_streams == 0:
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    await noticed_abort(kiro)
+
+
 async def test_pings_while_the_service_is_silent(
     kiro: Simulator, kiro_url: str, tmp_path: Path
 ) -> None:

@@ -94,7 +94,8 @@ class Server:
         except Exception as error:
             self.errors.append(error)
         finally:
-            writer.close()
+            if not writer.is_closing():  # in early 3.11, closing TLS twice breaks its abort()
+                writer.close()
             self.tasks.discard(task)
 
     async def stop(self) -> None:

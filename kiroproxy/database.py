@@ -1,0 +1,386 @@
+"""The state folder's SQLite file: what shall survive a restart and may be lost without harm.
+
+One thread owns the connection; everybody else hands it functions. ``run`` waits for an answer,
+``submit`` does not: writes that come close together share one transaction, off the event loop.
+
+Nothing depends on the file. A broken one is moved aside and a new one made; where none can be had (a
+read-only folder, a full disk, a file of a newer version) the same tables live in memory, with one
+warning. Several processes may use one file at once: SQLite's own locks (WAL) keep them apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio.to_thread
+
+from kiroproxy.errors import StorageError
+
+_log = logging.getLogger("kiroproxy.database")
+_T = TypeVar("_T")
+Work = Callable[[sqlite3.Connection], object]
+
+FILE_NAME: Final = "state.db"
+
+# One item a schema version, each a tuple of statements that run in one transaction. Items are only
+# ever added at the end: PRAGMA user_version says how many of them a file has seen.
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        # accounts/persistence.py. ``revision`` grows with each write of a row, so that a process
+        # notices that another one has written since.
+        """CREATE TABLE account_states (
+            account TEXT PRIMARY KEY,
+            state TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            until_epoch_s REAL,
+            is_pause INTEGER NOT NULL,
+            streak INTEGER NOT NULL,
+            changed_epoch_s REAL NOT NULL,
+            revision INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+    (
+        # usage/ledger.py. ``seq`` is the order in which requests ended; times are wall time.
+        """CREATE TABLE requests (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL,
+            time_epoch_s REAL NOT NULL,
+            client TEXT NOT NULL,
+            dialect TEXT NOT NULL,
+            model TEXT NOT NULL,
+            upstream_model TEXT NOT NULL,
+            account TEXT NOT NULL,
+            stream INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            cache_read_tokens INTEGER,
+            cache_write_tokens INTEGER,
+            credits REAL,
+            sources TEXT NOT NULL,
+            first_token_ms REAL,
+            total_ms REAL NOT NULL,
+            tries INTEGER NOT NULL,
+            error_kind TEXT NOT NULL,
+            error TEXT NOT NULL
+        )""",
+        "CREATE INDEX requests_by_time ON requests (time_epoch_s)",
+        "CREATE INDEX requests_by_id ON requests (id)",
+        # usage/quota.py: the last getUsageLimits reply's figures of each account, as JSON.
+        """CREATE TABLE quotas (
+            account TEXT PRIMARY KEY,
+            fetched_epoch_s REAL NOT NULL,
+            figures TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+)
+
+BUSY_S: Final = 5.0  # how long we wait for another process's transaction
+BATCH_S: Final = 0.05  # submitted writes wait this long for company
+MAX_BATCH: Final = 1000
+MAX_QUEUED: Final = 20_000  # beyond it submitted writes are dropped: the disk does not keep up
+_OPEN_WAIT_S: Final = 10.0
+_POLL_S: Final = 0.05
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class _Broken(Exception):
+    """The file is no sound database."""
+
+
+class _Job:
+    """``done`` None: submitted, nobody waits."""
+
+    __slots__ = ("done", "work")
+
+    def __init__(self, work: Work, done: concurrent.futures.Future[Any] | None = None) -> None:
+        self.work = work
+        self.done = done
+
+
+class Database:
+    """``open``, then ``run`` and ``submit`` from one event loop, then ``close`` once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._is_closed = False
+        self._is_failing = False
+        self._dropped = 0
+        self.is_durable = False
+        """Whether the tables are in the file; False: in memory, gone at the end."""
+        self._thread = threading.Thread(target=self._work, name="database", daemon=True)
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """The database in the file ``path`` (made 0600 with its folder when missing). Blocks; never
+        fails: see ``is_durable``."""
+        database = cls(path)
+        database._thread.start()
+        database._ready.result()
+        return database
+
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What ``work`` returns, run in a transaction of its own after all that was submitted before.
+
+        Raises StorageError when SQLite does; whatever else ``work`` raises comes out as it is. Either
+        way the transaction is undone.
+        """
+        if self._is_closed:
+            raise StorageError("The state file is closed.")
+        done: concurrent.futures.Future[_T] = concurrent.futures.Future()
+        self._jobs.put(_Job(work, done))
+        return await asyncio.wrap_future(done)
+
+    def submit(self, work: Work) -> None:
+        """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
+
+        A failure undoes this work alone and is logged.
+        """
+        if self._is_closed:
+            return
+        if self._jobs.qsize() >= MAX_QUEUED:
+            self._dropped += 1
+            if self._dropped == 1:
+                _log.warning("the state file does not keep up; some records are lost")
+            return
+        self._jobs.put(_Job(work))
+
+    async def close(self) -> None:
+        """Write what was submitted, then close the file. What comes later is ignored."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._jobs.put(None)
+        await anyio.to_thread.run_sync(self._thread.join)
+
+    # -- in the worker thread
+
+    def _work(self) -> None:
+        connection = self._connect()
+        self._ready.set_result(None)
+        is_open = True
+        while is_open:
+            batch, last, is_open = self._take()
+            try:
+                if batch:
+                    self._write(connection, batch)
+                if last is not None:
+                    _answer(connection, last)
+            except _Broken:
+                _log.error("%s is damaged; the last records are lost", self._path)
+                connection.close()
+                connection = self._connect()
+        connection.close()
+
+    def _take(self) -> tuple[list[_Job], _Job | None, bool]:
+        """Submitted work, then perhaps one job that somebody waits for; False at the end."""
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        give_up_at_s = time.monotonic() + BATCH_S
+        while job is not None and job.done is None:
+            batch.append(job)
+            if len(batch) >= MAX_BATCH:
+                return batch, None, True
+            try:
+                job = self._jobs.get(timeout=max(0.0, give_up_at_s - time.monotonic()))
+            except queue.Empty:
+                return batch, None, True
+        return batch, job, job is not None
+
+    def _write(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        try:
+            with _transaction(connection):
+                for job in batch:
+                    _write_one(connection, job.work)
+        except sqlite3.Error as error:
+            if _is_broken(error):
+                raise _Broken from None
+            if not self._is_failing:  # a full disk fails every batch: said once
+                _log.warning("the state file cannot be written (%s); records are lost", error)
+            self._is_failing = True
+            return
+        if self._is_failing:
+            self._is_failing = False
+            _log.info("the state file can be written again")
+
+    def _connect(self) -> sqlite3.Connection:
+        """The file's connection, or one in memory; says in the log why it is not the file's."""
+        try:
+            _make_folder(self._path.parent)
+            with _opening_lock(self._path):
+                connection = _open_file(self._path)
+            self.is_durable = True
+            return connection
+        except (OSError, sqlite3.Error, StorageError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            _log.warning(
+                "%s cannot be used (%s); account states and usage are kept in memory only",
+                self._path,
+                why,
+            )
+        self.is_durable = False
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        _migrate(connection)
+        return connection
+
+
+def _make_folder(path: Path) -> None:
+    """The folder, for this user only when it is new. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _opening_lock(path: Path) -> Iterator[None]:
+    """One process at a time opens, migrates or moves aside. A process that hangs is not waited for."""
+    flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
+    try:
+        give_up_at_s = time.monotonic() + _OPEN_WAIT_S
+        while time.monotonic() < give_up_at_s:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    """Raises OSError, sqlite3.Error or StorageError when the file cannot be used as it is."""
+    try:
+        return _open_sound(path)
+    except _Broken as error:
+        aside = path.with_name(f"{path.name}.broken-{time.time_ns() // 1_000_000}")
+        for suffix in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{path}{suffix}", f"{aside}{suffix}")
+        _log.error("%s is damaged (%s); it was moved to %s", path, error, aside.name)
+    try:
+        return _open_sound(path)
+    except _Broken as error:
+        raise StorageError(str(error)) from None
+
+
+def _open_sound(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")  # where it cannot be had any other one serves
+        connection.execute("PRAGMA synchronous=NORMAL")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise _Broken(str(verdict).splitlines()[0])
+        _migrate(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        if _is_broken(error):
+            raise _Broken(str(error)) from None
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_private(path: Path) -> None:
+    """0600, made if missing; SQLite gives its side files the same mode.
+
+    A file that is there is not opened: closing it again would free the locks that another connection
+    of this process holds on it (POSIX locks belong to the process, not to the handle).
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to the present version. Raises StorageError for a newer one than ours."""
+    with _transaction(connection):
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StorageError("it was made by a newer version of this program")
+    for number in range(version, len(MIGRATIONS)):
+        with _transaction(connection):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={number + 1}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A writer's from the start: one that began as a reader could not become one behind another's
+    back, and would fail instead of waiting."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _write_one(connection: sqlite3.Connection, work: Work) -> None:
+    """One work of a batch; its own mistake does not undo its neighbours'."""
+    connection.execute("SAVEPOINT one")
+    try:
+        work(connection)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and _is_fatal(error):
+            raise
+        _log.exception("a record could not be written")
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+
+
+def _answer(connection: sqlite3.Connection, job: _Job) -> None:
+    """Run a job that somebody waits for. Raises _Broken after having told them."""
+    done = job.done
+    if done is None or not done.set_running_or_notify_cancel():
+        return
+    try:
+        with _transaction(connection):
+            result = job.work(connection)
+    except sqlite3.Error as error:
+        done.set_exception(StorageError(f"The state file cannot be used ({error})."))
+        if _is_broken(error):
+            raise _Broken from None
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for errors that Python's module makes itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    return _primary(error) in _BROKEN
+
+
+def _is_fatal(error: sqlite3.Error) -> bool:
+    """Whether the file is at fault, and not the statement."""
+    statement = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+    return _primary(error) not in (0, *statement)

@@ -1,0 +1,162 @@
+"""What happens once when a request is over: counted, stored, told to watchers, one log line."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kiroproxy.api.events import Ending, Usage
+from kiroproxy.clock import Clock
+from kiroproxy.errors import KiroProxyError
+from kiroproxy.metrics import Metrics
+from kiroproxy.usage.feed import Feed
+from kiroproxy.usage.ledger import Ledger
+from kiroproxy.usage.record import RequestRecord, Result, Trace, sources_of
+
+_log = logging.getLogger("kiroproxy.access")
+
+CLIENT_GONE_STATUS: Final = 499  # nginx's number for it; never sent to anybody
+_NOT_A_CLIENT: Final = re.compile(r"[^A-Za-z0-9_.:/@+-]")
+_MAX_NAME: Final = 100
+_MAX_ERROR: Final = 500
+
+
+def client_name(user_agent: str | None) -> str:
+    """Who asks, from the first product of its User-Agent: ``claude-cli/2.1.0``; empty when unnamed."""
+    first = (user_agent or "").split(" ", 1)[0]
+    return _NOT_A_CLIENT.sub("?", first)[:_MAX_NAME]
+
+
+class Journal:
+    """``open`` when a request comes in, then exactly one of the others when it is over."""
+
+    def __init__(self, metrics: Metrics, ledger: Ledger, feed: Feed, clock: Clock) -> None:
+        self._metrics = metrics
+        self._ledger = ledger
+        self._feed = feed
+        self._clock = clock
+        self.last_used: dict[str, float] = {}
+        """Account → wall time of the end of its last request."""
+
+    def open(self, request_id: str, dialect: str, user_agent: str | None) -> Trace:
+        self._metrics.active += 1
+        return Trace(request_id, client_name(user_agent), dialect, self._clock.monotonic())
+
+    def refused(self, error: KiroProxyError) -> None:
+        """A request without a valid key: counted and no more, so that strangers fill no disk."""
+        self._metrics.count_failure(error.kind.value)
+
+    def answered(self, trace: Trace, ending: Ending, note: str = "") -> None:
+        """It got its proper end; ``note`` goes to the log line."""
+        usage = ending.usage
+        fields: dict[str, Any] = {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "credits": usage.credits,
+            "sources": sources_of(usage),
+        }
+        notes = {"stop": ending.stop.value, "note": note}
+        self._close(trace, Result.ANSWERED, 200, fields, notes)
+        self._count_usage(usage)
+
+    def failed(self, trace: Trace, error: KiroProxyError, status: int) -> None:
+        """``status``: what the client has got."""
+        fields = {"error_kind": error.kind.value, "error": error.message[:_MAX_ERROR]}
+        notes = {
+            "error_type": type(error).__name__,
+            "upstream_request_id": error.upstream_request_id or "",
+        }
+        self._metrics.count_failure(error.kind.value)
+        self._close(trace, Result.FAILED, status, fields, notes)
+
+    def cancelled(self, trace: Trace) -> None:
+        """The client went away, or we had to stop."""
+        begun = trace.stream and trace.first_event_at_s is not None
+        self._close(trace, Result.CANCELLED, 200 if begun else CLIENT_GONE_STATUS, {}, {})
+
+    def _close(
+        self,
+        trace: Trace,
+        result: Result,
+        status: int,
+        fields: dict[str, Any],
+        notes: Mapping[str, object],
+    ) -> None:
+        metrics = self._metrics
+        record = self._record(trace, result, status, fields)
+        metrics.active -= 1
+        metrics.count_request(trace.dialect, result.value)
+        metrics.total.observe(record.total_ms / 1000)
+        if record.first_token_ms is not None:
+            metrics.first_token.observe(record.first_token_ms / 1000)
+        if record.account:
+            self.last_used[record.account] = record.time_epoch_s
+        self._ledger.add(record)
+        self._feed.publish(record)
+        level = logging.WARNING if result is Result.FAILED else logging.INFO
+        _log.log(level, result.value, extra={"fields": _log_fields(record) | dict(notes)})
+
+    def _record(
+        self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
+    ) -> RequestRecord:
+        now_s = self._clock.monotonic()
+        first_ms = None
+        if trace.first_event_at_s is not None:
+            first_ms = round((trace.first_event_at_s - trace.started_at_s) * 1000, 1)
+        return RequestRecord(
+            id=trace.id,
+            time_epoch_s=round(self._clock.wall(), 3),
+            client=trace.client,
+            dialect=trace.dialect,
+            model=trace.model[:_MAX_NAME],
+            upstream_model=trace.upstream_model[:_MAX_NAME],
+            account=trace.account,
+            stream=trace.stream,
+            status=status,
+            outcome=result.value,
+            first_token_ms=first_ms,
+            total_ms=round((now_s - trace.started_at_s) * 1000, 1),
+            tries=trace.tries,
+            **fields,
+        )
+
+    def _count_usage(self, usage: Usage) -> None:
+        metrics = self._metrics
+        metrics.count_tokens("input", usage.input_tokens)
+        metrics.count_tokens("output", usage.output_tokens)
+        metrics.count_tokens("cache_read", usage.cache_read_tokens)
+        metrics.count_tokens("cache_write", usage.cache_write_tokens)
+        metrics.credits += usage.credits or 0.0
+
+
+def _log_fields(record: RequestRecord) -> dict[str, Any]:
+    """The record as a log line has it. The request's id is added by the logging itself."""
+    fields: dict[str, Any] = {
+        "status": record.status,
+        "dialect": record.dialect,
+        "client": record.client,
+        "model": record.model,
+        "upstream_model": record.upstream_model,
+        "stream": record.stream,
+        "account": record.account,
+        "tries": record.tries,
+        "first_token_ms": "" if record.first_token_ms is None else record.first_token_ms,
+        "response_time": record.total_ms,
+    }
+    if record.input_tokens is not None:
+        fields["token_usage"] = {
+            "input": record.input_tokens,
+            "output": record.output_tokens,
+            "cache_read": record.cache_read_tokens,
+            "cache_write": record.cache_write_tokens,
+            "source": record.sources["input_tokens"],
+        }
+    if record.credits is not None:
+        fields["credits"] = record.credits
+    if record.error_kind:
+        fields |= {"kind": record.error_kind, "detail": record.error}
+    return fields

@@ -1,0 +1,91 @@
+"""One request: what is noted while it runs, and the record that stays of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kiroproxy.api.events import Source, Usage
+
+
+class Result(enum.Enum):
+    """How a request ended, as people and metrics see it."""
+
+    ANSWERED = "answered"  # with its proper end
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # the client went away
+
+
+@dataclass(slots=True)
+class Trace:
+    """A request under way. Whoever learns something writes it here; nothing is written per event.
+
+    ``*_at_s`` are monotonic. ``first_event_at_s``: when the answer's first event came from the service.
+    """
+
+    id: str
+    client: str
+    dialect: str
+    started_at_s: float
+    model: str = ""
+    stream: bool = False
+    upstream_model: str = ""
+    account: str = ""
+    tries: int = 0
+    first_event_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A finished request, as it is stored and shown. No prompt, no answer, no secret.
+
+    ``time_epoch_s``: when it ended. ``status``: the HTTP status; a stream that failed after its start
+    has 200 and 499 stands for a client that left before one was sent. ``sources``: for each number that
+    is known, whether the service reported it, or it was derived from what it reported, or estimated.
+    ``error``: the kind of error and its message, empty for an answer.
+    """
+
+    id: str
+    time_epoch_s: float
+    client: str
+    dialect: str
+    model: str
+    upstream_model: str
+    account: str
+    stream: bool
+    status: int
+    outcome: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    credits: float | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+    tries: int = 0
+    error_kind: str = ""
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sources_of(usage: Usage) -> dict[str, str]:
+    """Where each of the numbers comes from.
+
+    Output and cache figures are the service's own only when it reports tokens as such; from its context
+    percentage only the input follows.
+    """
+    told = usage.source.value
+    guessed = told if usage.source is Source.REPORTED else Source.ESTIMATED.value
+    sources = {
+        "input_tokens": told,
+        "output_tokens": guessed,
+        "cache_read_tokens": guessed,
+        "cache_write_tokens": guessed,
+    }
+    if usage.credits is not None:
+        sources["credits"] = Source.REPORTED.value
+    return sources
