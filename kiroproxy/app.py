@@ -122,23 +122,17 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
-<<<<<<< HEAD
-    def _routes(self, gate: Gate, relay: Answering, accounts: AccountManager) -> list[Route]:
+    def _routes(
+        self, gate: Gate, relay: Answering, accounts: AccountManager, journal: Journal
+    ) -> list[Route]:
         server = self._config.server
 
         def answers(dialect: Dialect) -> AnswerHandler:
             interval_s = server.ping_interval_s
             return AnswerHandler(
-                dialect, relay, gate, self._clock, interval_s, strict=server.strict
+                dialect, relay, gate, journal, self._clock, interval_s, strict=server.strict
             )
 
-=======
-    def _routes(
-        self, gate: Gate, relay: Relay, accounts: AccountManager, journal: Journal
-    ) -> list[Route]:
-        ping_interval_s = self._config.server.ping_interval_s
-        messages = AnswerHandler(MESSAGES, relay, gate, journal, ping_interval_s)
->>>>>>> main
         models = ModelsHandler(accounts, gate)
         return [
             Route("POST", "/v1/messages", answers(MESSAGES), api=True),

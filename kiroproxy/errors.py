@@ -21,13 +21,9 @@
     │   │   ├── FrameLengthError
     │   │   ├── HeaderError
     │   │   └── TruncatedStreamError  the stream ended inside a frame
-<<<<<<< HEAD
     │   ├── IncompleteAnswerError   valid frames, but the answer has no proper end
     │   └── SchemaMismatchError     a whole answer that does not fit the schema asked for
-=======
-    │   └── IncompleteAnswerError   valid frames, but the answer has no proper end
     ├── StorageError                the state file cannot be read or written
->>>>>>> main
     └── InternalError               a defect of ours
 
 ``kind`` says what happened in words every dialect can map; a dialect's ``errors.py`` holds one row
@@ -215,13 +211,12 @@ class IncompleteAnswerError(UpstreamError):
     """Valid frames came, the stream ended, but the answer has no proper end."""
 
 
-<<<<<<< HEAD
 class SchemaMismatchError(UpstreamError):
     """A whole answer came, but it does not fit the schema asked for, corrected or not."""
-=======
+
+
 class StorageError(KiroProxyError):
     """The state file cannot be read or written. Nothing that serves a request depends on it."""
->>>>>>> main
 
 
 class InternalError(KiroProxyError):

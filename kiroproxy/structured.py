@@ -16,12 +16,13 @@ from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
 from kiroproxy.api.turn import Turn
 from kiroproxy.relay import Delivery, Outcome
 from kiroproxy.upstream import UpstreamResponse
+from kiroproxy.usage import Trace
 
 
 class Answering(Protocol):
     """What serves a Turn: the relay, or what stands above it."""
 
-    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """Deliver the answer. Raises KiroProxyError."""
 
 
@@ -31,17 +32,20 @@ class StructuredRelay:
     def __init__(self, relay: Answering) -> None:
         self._relay = relay
 
-    async def answer(self, turn: Turn, delivery: Delivery) -> Outcome:
+    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """As ``Relay.answer``. Raises SchemaMismatchError too."""
         if turn.output_schema is None:
-            return await self._relay.answer(turn, delivery)
+            return await self._relay.answer(turn, delivery, trace)
         first = _Held(delivery)
-        outcome = await self._relay.answer(turn, first)
+        outcome = await self._relay.answer(turn, first, trace)
         faults = first.faults(turn, outcome.ending)
         if faults:
             again = asked_again(turn, first.text, faults)
             second = _Held(delivery)
-            outcome = _both(outcome, await self._relay.answer(again, second))
+            tries, first_event_at_s = trace.tries, trace.first_event_at_s
+            outcome = _both(outcome, await self._relay.answer(again, second, trace))
+            trace.tries += tries
+            trace.first_event_at_s = first_event_at_s
             faults = second.faults(turn, outcome.ending)
             if faults:
                 raise mismatch(faults)
@@ -93,7 +97,5 @@ def _both(first: Outcome, second: Outcome) -> Outcome:
     usage = second.ending.usage
     if first.ending.usage.credits is not None:
         usage.credits = first.ending.usage.credits + (usage.credits or 0.0)
-    second.tries += first.tries
-    second.first_event_s = first.first_event_s
     second.doubtful = second.doubtful or "asked again: the first answer did not fit its schema"
     return second

@@ -12,6 +12,7 @@ from kiroproxy.api.events import Usage
 from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
+from kiroproxy.clock import Clock
 from kiroproxy.errors import InternalError, KiroProxyError
 from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery
 from kiroproxy.handlers.errors import status_of
@@ -20,16 +21,8 @@ from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
-<<<<<<< HEAD
-from kiroproxy.relay import Outcome
 from kiroproxy.structured import Answering
-
-_log = logging.getLogger("kiroproxy.access")
-
-=======
-from kiroproxy.relay import Relay
 from kiroproxy.usage import Journal, Trace
->>>>>>> main
 
 _SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -55,39 +48,28 @@ class AnswerHandler:
     """Serves one dialect's generation route."""
 
     def __init__(
-<<<<<<< HEAD
         self,
         dialect: Dialect,
         relay: Answering,
         gate: Gate,
+        journal: Journal,
         clock: Clock,
         ping_interval_s: float,
         *,
         strict: bool = False,
-=======
-        self, dialect: Dialect, relay: Relay, gate: Gate, journal: Journal, ping_interval_s: float
->>>>>>> main
     ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._gate = gate
         self._journal = journal
+        self._clock = clock
         self._ping_interval_s = ping_interval_s
         self._strict = strict
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
         try:
-<<<<<<< HEAD
-            if self._strict:
-                refuse_ignored(turn)
-            if turn.stream:
-                await self._stream(request, exchange, turn, started_s)
-                return None
-            return await self._whole(request, turn, started_s)
-=======
             self._gate.check(request)
->>>>>>> main
         except KiroProxyError as error:
             self._journal.refused(error)
             raise
@@ -97,35 +79,29 @@ class AnswerHandler:
         try:
             return await self._answer(request, exchange, trace)
         except KiroProxyError as error:
-            self._journal.failed(trace, error, status_of(error))
+            self._journal.failed(trace, error, status_of(request, error))
             raise
         except asyncio.CancelledError:
             self._journal.cancelled(trace)
             raise
         except Exception:
             defect = InternalError("An internal error; the log has more.")
-            self._journal.failed(trace, defect, status_of(defect))
+            self._journal.failed(trace, defect, status_of(request, defect))
             raise
 
-<<<<<<< HEAD
-    async def _stream(
-        self, request: Request, exchange: Exchange, turn: Turn, started_s: float
-    ) -> None:
-        headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
-        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
-=======
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
         turn = self._dialect.parse(request.body, request.headers.get)
         trace.model, trace.stream = turn.model, turn.stream
+        if self._strict:
+            refuse_ignored(turn)
         if turn.stream:
             await self._stream(request, exchange, turn, trace)
             return None
         return await self._whole(request, turn, trace)
 
     async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
-        headers = AnswerHeaders(turn, _SSE_HEADERS)
-        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn)
->>>>>>> main
+        headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
+        encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
         usage = Usage(input_tokens=estimate_turn(turn))
         sse = SSEWriter(
             exchange,
@@ -150,64 +126,15 @@ class AnswerHandler:
             delivery.finish(outcome.ending)
             self._journal.answered(trace, outcome.ending, outcome.doubtful)
 
-<<<<<<< HEAD
-    async def _whole(self, request: Request, turn: Turn, started_s: float) -> Response:
+    async def _whole(self, request: Request, turn: Turn, trace: Trace) -> Response:
         headers = AnswerHeaders(turn, strict=self._strict)
         answer_id = self._dialect.make_id(request.id)
         created = self._now()
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        outcome = await self._relay.answer(turn, delivery)
-        self._log_success(turn, outcome, started_s)
-        return json_response(200, delivery.finish(outcome.ending), headers.items)
-
-    def _now(self) -> int:
-        return int(self._clock.wall())
-
-    def _log_success(self, turn: Turn, outcome: Outcome, started_s: float) -> None:
-        usage = outcome.ending.usage
-        _log.info(
-            "answered",
-            extra={
-                "fields": {
-                    "dialect": self._dialect.name,
-                    "model": turn.model,
-                    "stream": turn.stream,
-                    "account": outcome.account_id,
-                    "stop": outcome.ending.stop.value,
-                    "input_tokens": usage.input_tokens,
-                    "output_tokens": usage.output_tokens,
-                    "usage_source": usage.source.value,
-                    "tries": outcome.tries,
-                    "first_token_ms": round(outcome.first_event_s * 1000, 1),
-                    "response_time_ms": round((self._clock.monotonic() - started_s) * 1000, 1),
-                    "note": outcome.doubtful,
-                }
-            },
-        )
-
-    def _log_failure(self, turn: Turn, error: KiroProxyError, started_s: float) -> None:
-        _log.warning(
-            "failed",
-            extra={
-                "fields": {
-                    "dialect": self._dialect.name,
-                    "model": turn.model,
-                    "stream": turn.stream,
-                    "error": type(error).__name__,
-                    "kind": error.kind.value,
-                    "detail": error.message,
-                    "upstream_request_id": error.upstream_request_id or "",
-                    "response_time_ms": round((self._clock.monotonic() - started_s) * 1000, 1),
-                }
-            },
-        )
-=======
-    async def _whole(self, request: Request, turn: Turn, trace: Trace) -> Response:
-        headers = AnswerHeaders(turn)
-        answer_id = self._dialect.make_id(request.id)
-        delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn), headers)
         outcome = await self._relay.answer(turn, delivery, trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response
->>>>>>> main
+
+    def _now(self) -> int:
+        return int(self._clock.wall())

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import logging
 
-<<<<<<< HEAD
 from kiroproxy.api import anthropic, openai
-=======
-from kiroproxy.api.anthropic.errors import TABLE, error_response
->>>>>>> main
 from kiroproxy.errors import Kind, KiroProxyError
 from kiroproxy.http import Request, Response
 
@@ -29,7 +25,13 @@ def render_error(request: Request | None, error: KiroProxyError) -> Response:
     return Response(status, body, headers)
 
 
-<<<<<<< HEAD
+def status_of(request: Request | None, error: KiroProxyError) -> int:
+    """The status that ``render_error`` gives it."""
+    if request is not None and speaks_openai(request):
+        return openai.TABLE[error.kind].status
+    return anthropic.TABLE[error.kind].status
+
+
 def speaks_openai(request: Request) -> bool:
     """Whether the client expects OpenAI's errors: by the route where it tells, else (models, unknown
     routes) by the headers, of which only Anthropic's clients have a version or ``x-api-key``."""
@@ -40,8 +42,3 @@ def speaks_openai(request: Request) -> bool:
         return False
     theirs = (request.headers.get(name) for name in ("anthropic-version", "x-api-key"))
     return not any(theirs) and request.headers.get("authorization") is not None
-=======
-def status_of(error: KiroProxyError) -> int:
-    """The status that ``render_error`` gives it."""
-    return TABLE[error.kind].status
->>>>>>> main

@@ -29,9 +29,7 @@ class ResponsesEncoder:
     """One streamed answer. ``response_id`` and ``model`` are shown to the client as they are;
     ``created_s`` are seconds since 1970."""
 
-    def __init__(
-        self, response_id: str, model: str, created_s: int, style: ResponsesStyle
-    ) -> None:
+    def __init__(self, response_id: str, model: str, created_s: int, style: ResponsesStyle) -> None:
         self._response = ResponseObject(response_id, model, created_s, style)
         self._items = Items(response_id, style, self)
         self._keep = style.keep
