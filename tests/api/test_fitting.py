@@ -139,7 +139,9 @@ def test_endless_schemas_come_to_an_end() -> None:
 
 
 @PROPERTY
-@given(st.dictionaries(st.sampled_from(["type", "enum", "items", "anyOf", "$ref", "required"]), JSON))
+@given(
+    st.dictionaries(st.sampled_from(["type", "enum", "items", "anyOf", "$ref", "required"]), JSON)
+)
 def test_no_schema_can_break_it(schema: dict[str, Any]) -> None:
     for value in (None, 1, "a", [1, "a"], {"a": {"b": 1}}):
         for words in misfits(value, schema):

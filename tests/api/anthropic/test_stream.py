@@ -25,12 +25,12 @@ from kiroproxy.api.events import (
     TOOL_START,
     AnswerEvent,
     Ending,
-    SearchHit,
     Stop,
     Usage,
 )
 from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
 from kiroproxy.errors import IncompleteAnswerError, InternalError
+from tests.api.answers import HITS, ITEMS, batches_of
 from tests.api.anthropic.reader import parse_sse, read_stream
 
 USAGE = Usage(812, 64, 20_000, 3)
@@ -39,10 +39,6 @@ CALL: list[AnswerEvent] = [
     (TOOL_INPUT, '{"p":'),
     (TOOL_INPUT, "1}"),
     (TOOL_END,),
-]
-HITS = [
-    SearchHit("Title", "https://example.org", "Words", "October 8, 2025"),
-    SearchHit("B", "u", ""),
 ]
 
 
@@ -243,25 +239,6 @@ def test_fold_keeps_the_digits_of_numbers() -> None:
     assert b'"input":{"n": 123456789012345678901.50}' in made.finish(Ending(Stop.TOOL_USE, USAGE))
 
 
-ITEMS = st.one_of(
-    st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4).map(
-        lambda texts: [(TEXT, text) for text in texts]
-    ),
-    st.tuples(
-        st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=3), st.text(max_size=4)
-    ).map(lambda pair: [*[(THINKING, text) for text in pair[0]], (THINKING_END, pair[1])]),
-    st.just([(REDACTED, "b64")]),
-    st.dictionaries(st.text(max_size=4), st.integers(-9, 9), max_size=2).map(
-        lambda value: [
-            (TOOL_START, "t", "Read"),
-            *[(TOOL_INPUT, piece) for piece in orjson.dumps(value).decode()],
-            (TOOL_END,),
-        ]
-    ),
-    st.just([(SEARCH, "s", "q", HITS, "")]),
-)
-
-
 @settings(max_examples=150)
 @given(st.lists(ITEMS, max_size=6), st.data())
 def test_any_answer_reads_alike_streamed_and_whole(
@@ -269,9 +246,7 @@ def test_any_answer_reads_alike_streamed_and_whole(
 ) -> None:
     events = [event for item in items for event in item]
     whole = fold(events)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    batches = [events[a:b] for a, b in zip([0, *cuts], [*cuts, len(events)], strict=True)]
-    stream = encode(batches)
+    stream = encode(data.draw(batches_of(events)))
     assert stream == encode([events]) == encode([[event] for event in events])
     got = read_stream(stream)
     assert got.blocks == whole["content"]
