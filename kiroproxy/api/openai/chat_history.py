@@ -98,7 +98,7 @@ class _History:
         name = filled_text(call.get("name"), path, "name")
         call_id = f"call_function_{len(self.messages)}"
         self._open_functions.append((name, call_id))
-        return ToolUse(call_id, name, _arguments(call.get("arguments"), path))
+        return ToolUse(call_id, name, call_arguments(call.get("arguments"), path))
 
     def _tool(self, message: Object, path: Path) -> None:
         call_id = filled_text(message.get("tool_call_id"), path, "tool_call_id")
@@ -144,10 +144,10 @@ def _tool_call(call: Object, path: Path) -> ToolUse:
     at = (*path, "function")
     body = mapping(call.get("function"), at)
     name = filled_text(body.get("name"), at, "name")
-    return ToolUse(call_id, name, _arguments(body.get("arguments"), at))
+    return ToolUse(call_id, name, call_arguments(body.get("arguments"), at))
 
 
-def _arguments(value: object, path: Path) -> dict[str, Any]:
+def call_arguments(value: object, path: Path) -> dict[str, Any]:
     """A call's arguments as an object. Models write broken JSON now and then, and it stands in the
     history for good, so it is kept as words instead of failing every further request."""
     words = optional_text(value, path, "arguments")
