@@ -38,6 +38,7 @@ from kiroproxy.api.events import (
 from kiroproxy.api.openai.responses_output import (
     COMPLETED,
     CompactionItem,
+    HiddenReasoningItem,
     Item,
     MessageItem,
     ReasoningItem,
@@ -141,7 +142,8 @@ class Items:
             self._grow(event)
 
     def _thinking(self, event: AnswerEvent) -> None:
-        self._begin(Open.THINKING, ReasoningItem(self._key, self._next))
+        kind = ReasoningItem if self._style.summary else HiddenReasoningItem
+        self._begin(Open.THINKING, kind(self._key, self._next))
         self._grow(event)
 
     def _thinking_end(self, event: AnswerEvent) -> None:

@@ -154,18 +154,31 @@ class ReasoningItem(Item):
             self.sealed = seal({"signature": signature})
 
 
-class RedactedItem(ReasoningItem):
-    """Thinking that the service shows to nobody: an item without a summary and without events."""
+class HiddenReasoningItem(ReasoningItem):
+    """Thinking whose text is not shown, only sealed: an item without a summary and without events."""
 
-    def __init__(self, key: str, index: int, data: str) -> None:
-        super().__init__(key, index)
-        self.sealed = seal({"redacted": data}) if data else None
+    delta = ""
+
+    def item(self, status: str) -> Json:
+        return {**super().item(status), "summary": []}
 
     def opened(self) -> list[Event]:
         return []
 
     def closed(self, status: str) -> list[Event]:
         return []
+
+    def seal_signature(self, signature: str) -> None:
+        if signature:
+            self.sealed = seal({"signature": signature, "text": self.text})
+
+
+class RedactedItem(HiddenReasoningItem):
+    """Thinking that the service shows to nobody."""
+
+    def __init__(self, key: str, index: int, data: str) -> None:
+        super().__init__(key, index)
+        self.sealed = seal({"redacted": data}) if data else None
 
 
 class CallItem(Item):

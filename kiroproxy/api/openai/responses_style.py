@@ -31,14 +31,16 @@ Forms = dict[str, ToolForm]
 
 @dataclass(slots=True)
 class ResponsesStyle:
-    """``echo``: the request's own fields, repeated in every response object. ``sealed``: the client
-    wants reasoning items that it can send back. ``compaction``: the answer is one compaction item.
-    ``items``: the whole input, with what came before by ``previous_response_id``. ``keep`` gets the
-    final response object, for the client that will ask for it again.
+    """``echo``: the request's own fields, repeated in every response object. ``summary``: the client
+    wants to see the thinking; ``sealed``: it wants reasoning items to send back. ``compaction``: the
+    answer is one compaction item. ``items``: the whole input, with what came before by
+    ``previous_response_id``. ``keep`` gets the final response object, for the client that will ask for
+    it again.
     """
 
     forms: Forms = field(default_factory=dict)
     echo: dict[str, Any] = field(default_factory=dict)
+    summary: bool = True
     sealed: bool = False
     compaction: bool = False
     store: bool = True

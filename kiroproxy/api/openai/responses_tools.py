@@ -1,0 +1,165 @@
+"""``tools`` and ``tool_choice`` of the Responses API → neutral tools, and the forms for the way back.
+
+On top of what both dialects have: namespaces (flattened, since the service's names are flat), the
+provider's local shell, the client's own tool search, and web search. Further tools come in ``input``, as
+items; there the same tool may be listed again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from kiroproxy.api.checks import (
+    Object,
+    Path,
+    array,
+    filled_text,
+    free_form,
+    mapping,
+    optional_text,
+)
+from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.openai.responses_style import FormKind, Forms, ToolForm
+from kiroproxy.api.openai.tools import Offered, add_tool, parse_tool_choice
+from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
+
+LOCAL_SHELL: Final = "local_shell"
+TOOL_SEARCH: Final = "tool_search"
+_WEB_SEARCH: Final = "web_search"
+
+_SHELL_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "command": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The program and its arguments; a shell only if the first one is a shell.",
+        },
+        "working_directory": {"type": "string", "description": "Where to run it."},
+        "timeout_ms": {"type": "integer", "description": "Milliseconds until it is stopped."},
+        "env": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Environment variables to set for it.",
+        },
+    },
+    "required": ["command"],
+}
+_SEARCH_WITHOUT_EFFECT: Final = ("filters", "user_location")
+
+
+class ResponseTools:
+    """What the request's tools came to."""
+
+    def __init__(self, ignored: Ignored) -> None:
+        self.offered = Offered()
+        self.forms: Forms = {}
+        self.web_search: WebSearch | None = None
+        self._ignored = ignored
+        self._flat: dict[tuple[str, str], str] = {}  # namespace and name → flat name
+
+    def add_all(self, value: object, path: Path) -> None:
+        """The ``tools`` field. Raises RequestError."""
+        for index, entry in enumerate(array(value, path)):
+            self._add(mapping(entry, (*path, index)), (*path, index))
+
+    def add_more(self, value: object, path: Path) -> None:
+        """Tools that an input item lists; what is known already is left as it is."""
+        for index, entry in enumerate(array(value, path)):
+            tool = mapping(entry, (*path, index))
+            if not self._is_known(tool):
+                self._add(tool, (*path, index))
+
+    def flat(self, namespace: str, name: str) -> str:
+        """The flat name of a tool, offered or only in the history."""
+        known = self._flat.get((namespace, name))
+        if known is not None:
+            return known
+        return f"{namespace}__{name}" if namespace else name
+
+    def choice(self, value: object, path: Path) -> ToolChoice:
+        """``tool_choice``. Raises RequestError."""
+        if isinstance(value, dict):
+            kind = value.get("type")
+            if isinstance(kind, str) and kind.startswith(_WEB_SEARCH) and self.web_search:
+                return ToolChoice()
+            if kind == LOCAL_SHELL and LOCAL_SHELL in self.offered.names:
+                return ToolChoice(ToolChoiceKind.NAMED, LOCAL_SHELL)
+            if isinstance(value.get("name"), str) and isinstance(value.get("namespace"), str):
+                value = {**value, "name": self.flat(value["namespace"], value["name"])}
+        if value == "required" and self.web_search is not None and not self.offered.tools:
+            return ToolChoice()  # the whole turn is a search
+        return parse_tool_choice(value, path, self.offered, self._ignored)
+
+    # -- one tool ----------------------------------------------------------------------------------
+
+    def _is_known(self, tool: Object) -> bool:
+        if tool.get("type") == "namespace":
+            return False  # its tools are looked at one by one
+        return tool.get("name", tool.get("type")) in self.offered.names
+
+    def _add(self, tool: Object, path: Path) -> None:
+        kind = optional_text(tool.get("type"), path, "type")
+        if kind.startswith(_WEB_SEARCH):
+            self._ignored.update(f"tools.{key}" for key in _SEARCH_WITHOUT_EFFECT if tool.get(key))
+            self.web_search = WebSearch(_WEB_SEARCH)
+            return
+        add = _ADDERS.get(kind)
+        if add is not None:
+            add(self, tool, path)
+            return
+        before = len(self.offered.tools)
+        add_tool(tool, path, self.offered, self._ignored)
+        for added in self.offered.tools[before:]:
+            if added.name in self.offered.custom:
+                self.forms[added.name] = ToolForm(FormKind.CUSTOM, added.name)
+
+    def _add_namespace(self, tool: Object, path: Path) -> None:
+        namespace = filled_text(tool.get("name"), path, "name")
+        about = optional_text(tool.get("description"), path, "description")
+        at = (*path, "tools")
+        for index, entry in enumerate(array(tool.get("tools"), at)):
+            inner = mapping(entry, (*at, index))
+            name = filled_text(inner.get("name"), (*at, index), "name")
+            if (namespace, name) not in self._flat:
+                self._add_member(namespace, name, about, inner, (*at, index))
+                about = ""  # said once, with its first tool
+
+    def _add_member(self, namespace: str, name: str, about: str, tool: Object, path: Path) -> None:
+        flat = f"{namespace}__{name}"
+        while flat in self.offered.names:
+            flat += "_"
+        words = optional_text(tool.get("description"), path, "description")
+        described = "\n\n".join(filter(None, (words, about)))
+        before = len(self.offered.tools)
+        member = {**tool, "name": flat, "description": described}
+        add_tool(member, path, self.offered, self._ignored)
+        if len(self.offered.tools) > before:
+            kind = FormKind.CUSTOM if flat in self.offered.custom else FormKind.FUNCTION
+            self.forms[flat] = ToolForm(kind, name, namespace)
+            self._flat[namespace, name] = flat
+
+    def _add_local_shell(self, tool: Object, path: Path) -> None:
+        words = "Run a program on the user's machine and give back what it prints."
+        self.offered.add(Tool(LOCAL_SHELL, words, _SHELL_SCHEMA), path)
+        self.forms[LOCAL_SHELL] = ToolForm(FormKind.LOCAL_SHELL, LOCAL_SHELL)
+
+    def _add_tool_search(self, tool: Object, path: Path) -> None:
+        """The client's own search is a function like others; the provider's does not exist here."""
+        if tool.get("execution") != "client" or tool.get("parameters") is None:
+            self.offered.left_out.add(TOOL_SEARCH)
+            self._ignored.add(f"tools.{TOOL_SEARCH}")
+            return
+        words = optional_text(tool.get("description"), path, "description")
+        schema = free_form(tool["parameters"], path, "parameters")
+        self.offered.add(Tool(TOOL_SEARCH, words, schema), path)
+        self.forms[TOOL_SEARCH] = ToolForm(FormKind.TOOL_SEARCH, TOOL_SEARCH)
+
+
+_Adder = Callable[[ResponseTools, Object, Path], None]
+_ADDERS: Final[dict[str, _Adder]] = {
+    "namespace": ResponseTools._add_namespace,
+    LOCAL_SHELL: ResponseTools._add_local_shell,
+    TOOL_SEARCH: ResponseTools._add_tool_search,
+}
