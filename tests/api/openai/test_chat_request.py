@@ -48,7 +48,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 def parse(**fields: Any) -> Turn:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
-    return parse_chat_request(orjson.dumps(body), {}.get)
+    return parse_chat_request(orjson.dumps(body), lambda _: None)
 
 
 def refusal(**fields: Any) -> RequestError:
@@ -552,7 +552,7 @@ def test_wrong_field_is_named(case: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff"])
 def test_no_json_object(body: bytes) -> None:
     with pytest.raises(RequestError):
-        parse_chat_request(body, {}.get)
+        parse_chat_request(body, lambda _: None)
 
 
 # -- whatever comes ---------------------------------------------------------------------------------
