@@ -13,9 +13,11 @@ from kiroproxy import clientkey
 from kiroproxy.accounts import AccountManager, LoadResult, TokenStore, load_credentials
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
 from kiroproxy.api.anthropic.request import parse_messages_request
-from kiroproxy.api.openai import ChatEncoder, ChatFold
+from kiroproxy.api.openai import ChatEncoder, ChatFold, ResponsesEncoder, ResponsesFold
 from kiroproxy.api.openai.chat_request import parse_chat_request
 from kiroproxy.api.openai.chat_wire import style_of
+from kiroproxy.api.openai.responses_request import parse_responses_request
+from kiroproxy.api.openai.responses_request import style_of as responses_style_of
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Upstream
 from kiroproxy.database import FILE_NAME, Database
@@ -25,6 +27,8 @@ from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.health import health, hello
 from kiroproxy.handlers.models import ModelsHandler
+from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader, response_id
+from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
@@ -52,6 +56,17 @@ CHAT = Dialect(
         chat_id, turn.model, created, style_of(turn)
     ),
     fold=lambda chat_id, turn, created: ChatFold(chat_id, turn.model, created, style_of(turn)),
+)
+RESPONSES = Dialect(
+    name="responses",
+    parse=parse_responses_request,
+    make_id=response_id,
+    encoder=lambda own_id, turn, created: ResponsesEncoder(
+        own_id, turn.model, created, responses_style_of(turn)
+    ),
+    fold=lambda own_id, turn, created: ResponsesFold(
+        own_id, turn.model, created, responses_style_of(turn)
+    ),
 )
 
 
@@ -88,9 +103,14 @@ class App:
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(loaded.credentials, store, calls, self._clock)
+        store_bytes = config.server.response_store_mb * 1_000_000
+        kept = ResponseStore(
+            database, self._clock, config.server.response_store_h * 3600, store_bytes
+        )
         relay = StructuredRelay(Relay(accounts, calls, self._clock, self.metrics))
         server = HttpServer(
-            Router(self._routes(Gate(key), relay, accounts, journal)), error_renderer=render_error
+            Router(self._routes(Gate(key), relay, accounts, journal, kept)),
+            error_renderer=render_error,
         )
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -123,20 +143,32 @@ class App:
         return await load_tls_context(self._config.environment)
 
     def _routes(
-        self, gate: Gate, relay: Answering, accounts: AccountManager, journal: Journal
+        self,
+        gate: Gate,
+        relay: Answering,
+        accounts: AccountManager,
+        journal: Journal,
+        store: ResponseStore,
     ) -> list[Route]:
         server = self._config.server
 
-        def answers(dialect: Dialect) -> AnswerHandler:
-            interval_s = server.ping_interval_s
+        def answers(dialect: Dialect, read: ResponsesReader | None = None) -> AnswerHandler:
+            interval_s, strict = server.ping_interval_s, server.strict
             return AnswerHandler(
-                dialect, relay, gate, journal, self._clock, interval_s, strict=server.strict
+                dialect, relay, gate, journal, self._clock, interval_s, strict=strict, read=read
             )
+
+        responses = answers(RESPONSES, ResponsesReader(store))
+        paused = CodexPause(responses, self._clock, server.codex_pause_s)
+        kept = KeptResponses(store, gate)
 
         models = ModelsHandler(accounts, gate)
         return [
             Route("POST", "/v1/messages", answers(MESSAGES), api=True),
             Route("POST", "/v1/chat/completions", answers(CHAT), api=True),
+            Route("POST", "/v1/responses", paused, api=True),
+            Route("GET", "/v1/responses/{id}", kept.retrieve, api=True),
+            Route("DELETE", "/v1/responses/{id}", kept.delete, api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),

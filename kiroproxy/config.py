@@ -37,6 +37,9 @@ class Server:
     ping_interval_s: float = 15 * SECONDS
     drain_s: float = 30 * SECONDS
     strict: bool = False
+    response_store_h: int = 24
+    response_store_mb: int = 64
+    codex_pause_s: float = 1 * SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,16 @@ def _seconds(text: str) -> float:
         value = 0.0
     if not 0.0 < value <= 86400.0:
         raise ValueError("must be a number of seconds, more than 0 and at most 86400")
+    return value
+
+
+def _pause(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 30.0:
+        raise ValueError("must be a number of seconds from 0 to 30")
     return value
 
 
@@ -242,6 +255,18 @@ SETTINGS: tuple[Setting, ...] = (
         "KIROPROXY_STRICT", _switch, "false", "switch",
         "refuse a request with fields that have no effect (400) instead of naming them",
     ),
+    Setting(
+        "KIROPROXY_RESPONSE_STORE_H", _whole(0, 720), "24", "h",
+        "how long responses are kept for previous_response_id; 0 keeps none",
+    ),
+    Setting(
+        "KIROPROXY_RESPONSE_STORE_MB", _whole(1, 10_000), "64", "MB",
+        "how much room kept responses may take; the oldest go first",
+    ),
+    Setting(
+        "KIROPROXY_CODEX_PAUSE_S", _pause, "1", "s",
+        "pause before a 5xx to Codex, which repeats such a request thirty times; 0 is none",
+    ),
 )  # fmt: skip
 
 # Also read from the environment, by accounts/: a name here is documented there.
@@ -282,6 +307,9 @@ def load(
             ping_interval_s=values["KIROPROXY_PING_INTERVAL_S"],
             drain_s=values["KIROPROXY_DRAIN_S"],
             strict=values["KIROPROXY_STRICT"],
+            response_store_h=values["KIROPROXY_RESPONSE_STORE_H"],
+            response_store_mb=values["KIROPROXY_RESPONSE_STORE_MB"],
+            codex_pause_s=values["KIROPROXY_CODEX_PAUSE_S"],
         ),
         upstream=_upstream(values),
         log=Log(

@@ -87,6 +87,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             figures TEXT NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        # handlers/responses_store.py: a response object, and the input items it answers, as JSON.
+        """CREATE TABLE responses (
+            id TEXT PRIMARY KEY,
+            created_epoch_s REAL NOT NULL,
+            body BLOB NOT NULL,
+            items BLOB NOT NULL,
+            bytes INTEGER NOT NULL
+        )""",
+        "CREATE INDEX responses_by_time ON responses (created_epoch_s)",
+    ),
 )
 
 BUSY_S: Final = 5.0  # how long we wait for another process's transaction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kiroproxy import logs
@@ -57,6 +57,7 @@ class AnswerHandler:
         ping_interval_s: float,
         *,
         strict: bool = False,
+        read: Callable[[Request], Awaitable[Turn]] | None = None,
     ) -> None:
         self._dialect = dialect
         self._relay = relay
@@ -65,6 +66,7 @@ class AnswerHandler:
         self._clock = clock
         self._ping_interval_s = ping_interval_s
         self._strict = strict
+        self._read = read
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
@@ -90,7 +92,7 @@ class AnswerHandler:
             raise
 
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
-        turn = self._dialect.parse(request.body, request.headers.get)
+        turn = await self._turn(request)
         trace.model, trace.stream = turn.model, turn.stream
         if self._strict:
             refuse_ignored(turn)
@@ -98,6 +100,12 @@ class AnswerHandler:
             await self._stream(request, exchange, turn, trace)
             return None
         return await self._whole(request, turn, trace)
+
+    async def _turn(self, request: Request) -> Turn:
+        """What ``read`` makes of the request, where a dialect needs more than its text; else its parser."""
+        if self._read is not None:
+            return await self._read(request)
+        return self._dialect.parse(request.body, request.headers.get)
 
     async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
         headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)

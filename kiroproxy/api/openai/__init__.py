@@ -3,5 +3,15 @@
 from kiroproxy.api.openai.chat_message import ChatFold
 from kiroproxy.api.openai.chat_stream import ChatEncoder
 from kiroproxy.api.openai.errors import TABLE, error_body, error_response
+from kiroproxy.api.openai.responses_message import ResponsesFold
+from kiroproxy.api.openai.responses_stream import ResponsesEncoder
 
-__all__ = ["TABLE", "ChatEncoder", "ChatFold", "error_body", "error_response"]
+__all__ = [
+    "TABLE",
+    "ChatEncoder",
+    "ChatFold",
+    "ResponsesEncoder",
+    "ResponsesFold",
+    "error_body",
+    "error_response",
+]

@@ -21,6 +21,7 @@ from kiroproxy.api.openai.responses_wire import ResponseObject
 from kiroproxy.errors import KiroProxyError
 
 _DELTA_END: Final = b"}\n\n"
+_FIRST_NUMBER: Final = 2  # behind those of ``start``
 
 _dumps = orjson.dumps
 
@@ -33,15 +34,14 @@ class ResponsesEncoder:
         self._response = ResponseObject(response_id, model, created_s, style)
         self._items = Items(response_id, style, self)
         self._keep = style.keep
-        self._number = 0  # of the next event
+        self._number = _FIRST_NUMBER  # of the next event
         self._parts: list[bytes] = []
         self._before = b""  # the open item's delta events up to their number
 
     def start(self, usage: Usage) -> bytes:
-        """``response.created`` and ``response.in_progress``."""
-        self._announce("response.created")
-        self._announce("response.in_progress")
-        return self._taken()
+        """``response.created`` and ``response.in_progress``. May be asked for after the first events have
+        been made: the head goes out with them."""
+        return self._announced("response.created", 0) + self._announced("response.in_progress", 1)
 
     def events(self, batch: list[AnswerEvent]) -> bytes:
         """All events of one upstream read as one buffer.
@@ -59,8 +59,9 @@ class ResponsesEncoder:
 
     def ping(self) -> bytes:
         """A repeated ``response.in_progress``: comments do not reset Codex's idle clock, events do."""
-        self._announce("response.in_progress")
-        return self._taken()
+        number = self._number
+        self._number += 1
+        return self._announced("response.in_progress", number)
 
     def finish(self, ending: Ending) -> bytes:
         """``response.completed`` or ``response.incomplete``, with all items and the usage."""
@@ -116,15 +117,18 @@ class ResponsesEncoder:
         self._number += 1
         return b'%b%d,"delta":%b%b' % (self._before, number, _dumps(text), _DELTA_END)
 
-    def _announce(self, name: str) -> None:
-        response = self._response.fields(IN_PROGRESS, self._items.done)
-        self._event(name, {"response": response})
+    def _announced(self, name: str, number: int) -> bytes:
+        return _sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
 
     def _event(self, name: str, fields: dict[str, Any]) -> None:
-        data = _dumps({"type": name, "sequence_number": self._number, **fields})
+        self._parts.append(_sse(name, self._number, fields))
         self._number += 1
-        self._parts.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
 
     def _taken(self) -> bytes:
         parts, self._parts = self._parts, []
         return b"".join(parts)
+
+
+def _sse(name: str, number: int, fields: dict[str, Any]) -> bytes:
+    data = _dumps({"type": name, "sequence_number": number, **fields})
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
