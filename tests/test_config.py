@@ -121,3 +121,10 @@ def test_import_is_share_or_copy(tmp_path: Path) -> None:
     assert load({}, {"KIROPROXY_IMPORT": "Copy"}, {}, tmp_path).copies_sign_ins is True
     with pytest.raises(ConfigError, match="KIROPROXY_IMPORT: must be one of share, copy"):
         load({}, {"KIROPROXY_IMPORT": "steal"}, {}, tmp_path)
+
+
+def test_strict_is_off_until_asked_for() -> None:
+    assert not _load().server.strict
+    assert _load(environment={"KIROPROXY_STRICT": "1"}).server.strict
+    with pytest.raises(ConfigError, match="KIROPROXY_STRICT: must be true or false"):
+        _load(environment={"KIROPROXY_STRICT": "perhaps"})

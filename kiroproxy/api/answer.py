@@ -157,6 +157,8 @@ class Answer:
 
     def _on_tool(self, event: kiro.KiroEvent, out: list[AnswerEvent]) -> None:
         _, call_id, name, value, stop = event
+        if self._call_over:
+            return
         self.content_seen = True
         if not self._tools.busy:
             self._flush_text(out)
@@ -303,15 +305,13 @@ class Answer:
                     self._meter.count_input(event[1])
 
     def _first_call(self, made: list[AnswerEvent]) -> list[AnswerEvent]:
-        """``made`` up to the end of the answer's first call. The rest of the stream is still read: its
-        end tells what the answer cost."""
-        if self._call_over:
-            return []
-        ends = [at for at, event in enumerate(made) if event[0] == TOOL_END]
-        if not ends:
+        """``made`` up to the end of the answer's first call; others are forgotten. The rest of the stream
+        is still read: its end tells what the answer cost."""
+        if (TOOL_END,) not in made:
             return made
         self._call_over = True
-        return made[: ends[0] + 1]
+        self._tools.forget()
+        return made[: made.index((TOOL_END,)) + 1]
 
     def _must_wait(self, event: kiro.KiroEvent, out: list[AnswerEvent]) -> bool:
         """Whether a tool call is open, so that ``event`` has to stand behind it."""

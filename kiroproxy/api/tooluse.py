@@ -169,6 +169,10 @@ class ToolAssembler:
                 "complete; ask again."
             )
 
+    def forget(self) -> None:
+        """Nobody wants the calls that have not ended."""
+        self._calls.clear()
+
     def _find(self, call_id: str | None, name: str | None) -> _Call | None:
         """The call an event belongs to, perhaps a new one; None if it cannot be said."""
         last = self._last

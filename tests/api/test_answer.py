@@ -439,3 +439,53 @@ def test_any_events_in_any_batching_give_one_answer(
     source = random.Random(seed)
     sizes = [source.randrange(4) for _ in range(len(events))] + [len(events)]
     assert outcome([len(events)]) == outcome([1] * len(events)) == outcome(sizes)
+
+
+ONE_CALL = replace(PLAN, single_call=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_only_the_first_call_is_passed_on_when_one_is_wanted(size: int) -> None:
+    events = [
+        text("a"),
+        tool("t1", "Read", '{"p":'),
+        tool("t2", "Now", "{}"),  # interleaved
+        tool("t1", "Read", "1}", stop=True),
+        tool("t2", "Now", None, stop=True),
+        tool("t3", "Read", '{"p":2}', stop=True),
+        (kiro.METADATA, None, "TOOL_USE", {}),
+        METERING,
+    ]
+    out, ending = run(events, ONE_CALL, size=size)
+    assert out == [
+        (TEXT, "a"),
+        (TOOL_START, "t1", "Read"),
+        (TOOL_INPUT, '{"p":1}'),
+        (TOOL_END,),
+    ]
+    assert ending.stop is Stop.TOOL_USE
+    assert ending.usage.credits == 0.1  # the end of the stream was still read
+    assert len([e for e in run(events)[0] if e[0] == TOOL_START]) == 3
+
+
+def test_one_call_without_stop_is_whole_when_its_json_is() -> None:
+    events = [tool("t1", "Read", "{}"), text("b"), tool("t2", "Now", "{}"), END]
+    out, _ = run([tool("t1", "Read", '{"p":1}'), *events[1:]], ONE_CALL)
+    assert [event[0] for event in out] == [TOOL_START, TOOL_INPUT, TOOL_END, TEXT]
+
+
+@pytest.mark.parametrize("plan", [PLAN, replace(PLAN, show_thinking=False)])
+def test_reasoning_tokens_are_counted_shown_or_not(plan: AnswerPlan) -> None:
+    _, ending = run([thinking("12345678"), text("1234"), END], plan)
+    assert (ending.usage.reasoning_tokens, ending.usage.output_tokens) == (2, 3)
+    _, tagged = run(
+        [text("<thinking>12345678</thinking>\n\n1234"), END], replace(plan, split_thinking=True)
+    )
+    assert tagged.usage.reasoning_tokens == 2
+    assert run([text("a"), END])[1].usage.reasoning_tokens == 0
+
+
+def test_reasoning_tokens_never_exceed_the_reported_output() -> None:
+    usage = {"uncachedInputTokens": 5, "outputTokens": 3}
+    _, ending = run([thinking("x" * 400), text("a"), (kiro.METADATA, usage, "END_TURN", {})])
+    assert (ending.usage.reasoning_tokens, ending.usage.output_tokens) == (3, 3)

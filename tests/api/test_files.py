@@ -76,3 +76,11 @@ def test_decoded_text_is_utf8() -> None:
     assert decoded_text(base64.b64encode("é".encode()).decode(), PATH) == "é"
     with pytest.raises(RequestError, match="UTF-8"):
         decoded_text(base64.b64encode(b"\xff").decode(), PATH)
+
+
+def test_image_in_one_url_is_named_as_a_whole() -> None:
+    assert checked_image("image/png", PNG, PATH, one_url=True).format == "png"
+    for media_type, data in (("image/tiff", PNG), ("image/gif", PNG), ("image/png", "%")):
+        with pytest.raises(RequestError) as caught:
+            checked_image(media_type, data, PATH, one_url=True)
+        assert caught.value.param == "x"

@@ -131,3 +131,10 @@ def test_window_full() -> None:
     assert not reader.window_full
     reader.context(100.0, content_seen=True)
     assert reader.window_full
+
+
+def test_thinking_is_counted_apart_and_with_the_rest() -> None:
+    meter = Meter(3)
+    assert meter.take_thinking("12345678") == "12345678"
+    assert meter.take("123456789") == "1234"
+    assert (meter.reasoning_tokens, meter.output_tokens) == (2, 3)

@@ -636,3 +636,12 @@ def test_conversation_id_without_session_follows_the_opening() -> None:
     later = sent(turn_of(user("a"), assistant("b"), user("c"), system=["s"]))["conversationId"]
     other = sent(turn_of(user("z"), system=["s"]))["conversationId"]
     assert first == later != other
+
+
+def test_one_call_at_a_time_is_said_and_planned() -> None:
+    turn = Turn("m", [user("a")], tools=[Tool("Read", "", {})], parallel_tools=False)
+    assert current(turn)["content"] == "a\n\nCall at most one tool in this answer."
+    assert build(turn, PLAIN).plan.single_call
+    turn = Turn("m", [user("a")], parallel_tools=False)
+    assert current(turn)["content"] == "a"
+    assert not build(Turn("m", [user("a")]), PLAIN).plan.single_call

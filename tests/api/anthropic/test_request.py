@@ -687,3 +687,12 @@ def test_parse_any_block_gives_a_sendable_turn_or_a_request_error(block: Any, ro
         assert error.param.startswith("messages.0.content.0")
         return
     assert [str(v) for v in check_request(build(turn, PLAIN).encode(None, reasoning=False))] == []
+
+
+def test_parallel_calls_can_be_turned_off() -> None:
+    tools = [{"name": "f", "input_schema": {}}]
+    turn = parse(tools=tools, tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+    assert (turn.parallel_tools, turn.ignored) == (False, [])
+    assert parse(tools=tools, tool_choice={"type": "auto"}).parallel_tools
+    wrong = refusal(tools=tools, tool_choice={"type": "auto", "disable_parallel_tool_use": "yes"})
+    assert wrong.param == "tool_choice.disable_parallel_tool_use"
