@@ -1,0 +1,121 @@
+"""Codex, the pinned release from npm, headless, with a home of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.clients.harness import CLIENTS, KEY, TIMEOUT_S, Json, bare_environment, read_json_lines
+
+CODEX = CLIENTS / ".bin" / "codex"
+
+UNKNOWN = "claude-sonnet-4-5"  # to Codex: functions and namespaces
+PATCHING = "gpt-5.5"  # gets the custom apply_patch tool
+CODE_MODE = "gpt-5.6-sol"  # gets its tools as an input item, in namespaces
+
+
+@dataclass
+class CodexRun:
+    """What one run printed."""
+
+    events: list[Json]
+    stderr: str
+    code: int
+
+    @property
+    def items(self) -> list[Json]:
+        """Everything that was completed, in order."""
+        return [event["item"] for event in self.events if event["type"] == "item.completed"]
+
+    def of(self, kind: str) -> list[Json]:
+        return [item for item in self.items if item["type"] == kind]
+
+    @property
+    def text(self) -> str:
+        """The last message; the run must have succeeded."""
+        assert self.code == 0, (self.stderr, self.events[-3:])
+        text: str = self.of("agent_message")[-1]["text"]
+        return text
+
+    @property
+    def errors(self) -> str:
+        """All that it complained about."""
+        kinds = ("error", "turn.failed")
+        return json.dumps([event for event in self.events if event["type"] in kinds])
+
+    @property
+    def usage(self) -> Json:
+        (ended,) = [event for event in self.events if event["type"] == "turn.completed"]
+        usage: Json = ended["usage"]
+        return usage
+
+
+@dataclass
+class Codex:
+    """Codex in a work folder of its own. ``settings``: more lines of its configuration."""
+
+    home: Path
+    base_url: str
+    model: str = UNKNOWN
+    settings: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """The work folder."""
+        folder = self.home / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _configure(self) -> Path:
+        """What docs tell the user to write, and nothing that phones anywhere else."""
+        folder = self.home / "codex"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [
+            'model_provider = "kiro"',
+            "model_context_window = 200000",
+            "model_auto_compact_token_limit = 160000",
+            "check_for_update_on_startup = false",
+            'web_search = "disabled"',
+            *self.settings,
+            "[analytics]",
+            "enabled = false",
+            "[model_providers.kiro]",
+            'name = "Kiro"',
+            f'base_url = "{self.base_url}/v1"',
+            'env_key = "KIROPROXY_KEY"',
+            'wire_api = "responses"',
+        ]
+        (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return folder
+
+    async def start(self, prompt: str, *flags: str, key: str = KEY) -> asyncio.subprocess.Process:
+        """Start a run; the caller reads its output."""
+        environment = bare_environment(
+            self.home / "home", CODEX_HOME=str(self._configure()), KIROPROXY_KEY=key
+        )
+        return await asyncio.create_subprocess_exec(
+            str(CODEX), "exec", "--json", "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",  # a container has no sandbox to offer
+            "--model", self.model, *flags, prompt,
+            cwd=self.folder,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=16 * 1024 * 1024,
+        )  # fmt: skip
+
+    async def run(self, prompt: str, *flags: str, key: str = KEY) -> CodexRun:
+        """One run to its end."""
+        process = await self.start(prompt, *flags, key=key)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        except TimeoutError:
+            process.kill()
+            out, err = await process.communicate()
+            raise AssertionError(f"Codex hung:\n{out.decode()[-3000:]}\n{err.decode()}") from None
+        assert process.returncode is not None
+        lines = [line for line in out.decode().splitlines() if line.startswith("{")]
+        return CodexRun(read_json_lines(lines), err.decode(), process.returncode)
