@@ -1,0 +1,492 @@
+"""Requests of the Responses API: what is understood, and the field that each error names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiroproxy.api.openai.responses_request import (
+    parse_responses,
+    parse_responses_request,
+    style_of,
+)
+from kiroproxy.api.openai.responses_style import FormKind, ToolForm
+from kiroproxy.api.openai.sealed import seal
+from kiroproxy.api.turn import (
+    Document,
+    Image,
+    Message,
+    Reasoning,
+    RedactedReasoning,
+    Text,
+    ThinkingKind,
+    ToolChoice,
+    ToolChoiceKind,
+    ToolResult,
+    ToolUse,
+    Turn,
+    WebSearch,
+)
+from kiroproxy.errors import Kind, RequestError
+from tests.clients.samples import base64_text, pdf, png
+
+PNG = "data:image/png;base64," + base64_text(png(2, 2))
+PDF = "data:application/pdf;base64," + base64_text(pdf(1))
+ECHO = {"type": "function", "name": "echo", "parameters": {"type": "object"}}
+
+
+def parse(*, headers: dict[str, str] | None = None, **fields: Any) -> Turn:
+    request = {"model": "m", "input": "hi", **fields}
+    return parse_responses_request(orjson.dumps(request), (headers or {}).get)
+
+
+def messages(*items: Any, **fields: Any) -> list[Message]:
+    return parse(input=list(items), **fields).messages
+
+
+def user(*content: Any) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": list(content)}
+
+
+def test_text_input() -> None:
+    turn = parse(instructions="Be good.")
+    assert turn.messages == [Message("user", [Text("hi")])]
+    assert turn.system == ["Be good."]
+    assert not turn.stream
+    assert style_of(turn).store
+
+
+def test_leading_developer_messages_are_the_system_prompt() -> None:
+    turn = parse(
+        instructions="First.",
+        input=[
+            {
+                "type": "message",
+                "role": "developer",
+                "content": [{"type": "input_text", "text": "A"}],
+            },
+            {"role": "system", "content": "B"},
+            {"role": "user", "content": "hi"},
+            {"role": "developer", "content": "C"},
+        ],
+    )
+    assert turn.system == ["First.", "A", "B"]
+    assert turn.messages == [Message("user", [Text("hi")]), Message("system", [Text("C")])]
+
+
+def test_content_parts() -> None:
+    (message,) = messages(
+        user(
+            {"type": "input_text", "text": "see"},
+            {"type": "input_image", "image_url": PNG, "detail": "auto"},
+            {"type": "input_file", "filename": "a.pdf", "file_data": PDF},
+        )
+    )
+    words, image, document = message.blocks
+    assert words == Text("see")
+    assert isinstance(image, Image)
+    assert isinstance(document, Document)
+    assert document.name == "a.pdf"
+
+
+def test_calls_and_outputs() -> None:
+    assert messages(
+        {"role": "user", "content": "go"},
+        {
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "echo",
+            "arguments": '{"a":1}',
+            "id": "fc",
+        },
+        {"type": "custom_tool_call", "call_id": "c2", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "function_call_output", "call_id": "c1", "output": "one"},
+        {
+            "type": "custom_tool_call_output",
+            "call_id": "c2",
+            "output": [
+                {"type": "input_text", "text": "two"},
+                {"type": "input_image", "image_url": PNG},
+            ],
+        },
+    )[1:] == [
+        Message("assistant", [ToolUse("c1", "echo", {"a": 1})]),
+        Message("assistant", [ToolUse("c2", "apply_patch", {"input": "*** Begin"})]),
+        Message("user", [ToolResult("c1", [Text("one")])]),
+        Message("user", [ToolResult("c2", [Text("two"), Image("png", PNG.split(",")[1])])]),
+    ]
+
+
+def test_local_shell_items() -> None:
+    action = {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": None}
+    assert messages(
+        {"type": "local_shell_call", "call_id": "c", "action": action, "status": "completed"},
+        {"type": "local_shell_call_output", "id": "c", "output": "a.txt"},
+    ) == [
+        Message("assistant", [ToolUse("c", "local_shell", {"command": ["ls"], "env": {}})]),
+        Message("user", [ToolResult("c", [Text("a.txt")])]),
+    ]
+
+
+def test_reasoning_comes_back() -> None:
+    summary = [{"type": "summary_text", "text": "hm"}]
+    item = {"type": "reasoning", "id": "rs", "content": None}
+    got = messages(
+        {**item, "summary": summary, "encrypted_content": seal({"signature": "sig"})},
+        {**item, "summary": [], "encrypted_content": seal({"signature": "s", "text": "hidden"})},
+        {**item, "summary": [], "encrypted_content": seal({"redacted": "b64"})},
+        {**item, "summary": summary},
+        {**item, "summary": [], "encrypted_content": "gAAAA-of-somebody-else"},
+        {"role": "user", "content": "hi"},
+    )
+    assert [block for message in got for block in message.blocks] == [
+        Reasoning("hm", "sig"),
+        Reasoning("hidden", "s"),
+        RedactedReasoning("b64"),
+        Reasoning("hm", ""),
+        Text("hi"),
+    ]
+
+
+def test_other_items() -> None:
+    turn = parse(
+        input=[
+            {"type": "web_search_call", "id": "ws", "action": {"type": "search", "query": "kiro"}},
+            {"type": "file_search_call", "id": "fs", "queries": ["q"], "status": "completed"},
+            {"type": "compaction", "encrypted_content": seal({"summary": "It began."})},
+            {"type": "hologram", "id": "x"},
+        ]
+    )
+    first, second, third = [message.blocks[0] for message in turn.messages]
+    assert first == Text("[web search: kiro]")
+    assert second == Text('[file_search_call] {"queries":["q"]}')
+    assert isinstance(third, Text)
+    assert third.text.endswith("It began.")
+    assert turn.ignored == ["input.hologram"]
+
+
+NAMESPACE = {"type": "namespace", "name": "mcp__srv", "description": "A server.", "tools": [ECHO]}
+
+
+def test_namespace() -> None:
+    turn = parse(tools=[NAMESPACE])
+    (tool,) = turn.tools
+    assert tool.name == "mcp__srv__echo"
+    assert "A server." in tool.description
+    assert style_of(turn).forms == {
+        "mcp__srv__echo": ToolForm(FormKind.FUNCTION, "echo", "mcp__srv")
+    }
+
+
+def test_namespaced_call_in_the_history_has_the_flat_name() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "echo", "namespace": "mcp__srv"}
+    for tools in ([NAMESPACE], []):  # also when it is not offered any more
+        (message,) = messages({**call, "arguments": "{}"}, tools=tools)
+        assert message.blocks == [ToolUse("c", "mcp__srv__echo", {})]
+
+
+def test_flat_names_that_are_taken() -> None:
+    plain = {**ECHO, "name": "mcp__srv__echo"}
+    turn = parse(tools=[plain, NAMESPACE])
+    assert [tool.name for tool in turn.tools] == ["mcp__srv__echo", "mcp__srv__echo_"]
+    assert style_of(turn).forms["mcp__srv__echo_"] == ToolForm(
+        FormKind.FUNCTION, "echo", "mcp__srv"
+    )
+
+
+def test_custom_tool_with_its_grammar() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: BEGIN"}
+    turn = parse(
+        tools=[{"type": "custom", "name": "apply_patch", "description": "Edit.", "format": grammar}]
+    )
+    (tool,) = turn.tools
+    assert "start: BEGIN" in tool.description
+    assert list(tool.schema["properties"]) == ["input"]
+    assert style_of(turn).forms["apply_patch"].kind is FormKind.CUSTOM
+
+
+def test_tools_as_input_items() -> None:
+    turn = parse(
+        input=[
+            {"type": "additional_tools", "role": "developer", "tools": [NAMESPACE, ECHO]},
+            {"role": "user", "content": "hi"},
+            {
+                "type": "tool_search_call",
+                "call_id": "c",
+                "execution": "client",
+                "arguments": {"query": "q"},
+            },
+            {
+                "type": "tool_search_output",
+                "call_id": "c",
+                "tools": [NAMESPACE, {**ECHO, "name": "new"}],
+            },
+        ]
+    )
+    assert [tool.name for tool in turn.tools] == ["mcp__srv__echo", "echo", "new"]
+    assert turn.messages[1:] == [
+        Message("assistant", [ToolUse("c", "tool_search", {"query": "q"})]),
+        Message(
+            "user",
+            [ToolResult("c", [Text("These tools can be called now: mcp__srv__echo, new")])],
+        ),
+    ]
+
+
+def test_client_tool_search_is_a_function_and_the_providers_is_left_out() -> None:
+    search = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+    turn = parse(tools=[search])
+    assert style_of(turn).forms["tool_search"].kind is FormKind.TOOL_SEARCH
+    assert parse(tools=[{"type": "tool_search"}]).ignored == ["tools.tool_search"]
+
+
+def test_local_shell() -> None:
+    turn = parse(tools=[{"type": "local_shell"}], tool_choice={"type": "local_shell"})
+    assert [tool.name for tool in turn.tools] == ["local_shell"]
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "local_shell")
+
+
+@pytest.mark.parametrize("kind", ["web_search", "web_search_preview", "web_search_2025_08_26"])
+def test_web_search(kind: str) -> None:
+    turn = parse(tools=[{"type": kind}], tool_choice={"type": kind})
+    assert turn.web_search == WebSearch("web_search")
+    assert not turn.tools
+
+
+def test_hosted_tools_are_named() -> None:
+    assert parse(tools=[{"type": "image_generation"}, ECHO]).ignored == ["tools.image_generation"]
+
+
+def test_tool_choice() -> None:
+    choices = {
+        "auto": ToolChoice(),
+        "none": ToolChoice(ToolChoiceKind.NONE),
+        "required": ToolChoice(ToolChoiceKind.ANY),
+    }
+    for word, choice in choices.items():
+        assert parse(tools=[ECHO], tool_choice=word).tool_choice == choice
+    named = parse(
+        tools=[NAMESPACE], tool_choice={"type": "function", "name": "echo", "namespace": "mcp__srv"}
+    )
+    assert named.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "mcp__srv__echo")
+
+
+def test_compaction_trigger() -> None:
+    turn = parse(
+        tools=[ECHO, {"type": "web_search"}],
+        input=[{"role": "user", "content": "hi"}, {"type": "compaction_trigger"}],
+    )
+    assert style_of(turn).compaction
+    assert not turn.tools
+    assert turn.web_search is None
+    assert len(turn.messages) == 2
+    early = parse(input=[{"type": "compaction_trigger"}, {"role": "user", "content": "hi"}])
+    assert early.ignored == ["input.compaction_trigger"]
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "kind", "effort", "omit"),
+    [
+        (None, ThinkingKind.OFF, "", True),
+        ({}, ThinkingKind.OFF, "", True),
+        ({"summary": "auto"}, ThinkingKind.ADAPTIVE, "", False),
+        ({"effort": "high", "summary": "detailed"}, ThinkingKind.ADAPTIVE, "high", False),
+        ({"effort": "minimal"}, ThinkingKind.ADAPTIVE, "low", True),
+        ({"effort": "none", "summary": "auto"}, ThinkingKind.OFF, "", False),
+        ({"effort": "high", "summary": "none"}, ThinkingKind.ADAPTIVE, "high", True),
+    ],
+)
+def test_reasoning(reasoning: Any, kind: ThinkingKind, effort: str, omit: bool) -> None:
+    thinking = parse(reasoning=reasoning).thinking
+    assert (thinking.kind, thinking.effort, thinking.omit) == (kind, effort, omit)
+
+
+def test_sealed_reasoning_is_not_omitted() -> None:
+    turn = parse(reasoning={"effort": "low"}, include=["reasoning.encrypted_content"])
+    style = style_of(turn)
+    assert (turn.thinking.omit, style.sealed, style.summary) == (False, True, False)
+
+
+def test_options() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    turn = parse(
+        stream=True,
+        store=False,
+        max_output_tokens=20,
+        parallel_tool_calls=False,
+        metadata={"k": "v"},
+        truncation="disabled",
+        text={"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": True}},
+    )
+    assert turn.stream
+    assert turn.max_tokens == 20
+    assert not turn.parallel_tools
+    assert turn.output_schema == schema
+    style = style_of(turn)
+    assert not style.store
+    assert style.echo["metadata"] == {"k": "v"}
+    assert turn.ignored == []
+
+
+def test_what_has_no_effect_is_named() -> None:
+    turn = parse(
+        temperature=0.3,
+        prompt_cache_key="x",
+        client_metadata={"a": 1},
+        truncation="auto",
+        text={"verbosity": "low"},
+        reasoning={"context": "all"},
+        include=["message.output_text.logprobs"],
+        background=False,
+    )
+    assert turn.ignored == [
+        "client_metadata",
+        "include.message.output_text.logprobs",
+        "prompt_cache_key",
+        "reasoning.context",
+        "temperature",
+        "text.verbosity",
+        "truncation",
+    ]
+
+
+def test_codex_names_its_conversation() -> None:
+    headers = {"session-id": "s", "thread-id": "t"}
+    assert parse(headers=headers).session == "t"
+    assert (
+        parse(headers={"session-id": "x" * 200}).session
+        == parse(headers={"session-id": "x" * 200}).session
+    )
+    assert len(parse(headers={"session-id": "x" * 200}).session) == 64
+    assert parse().session == ""
+
+
+def test_earlier_items_stand_in_front() -> None:
+    earlier = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    turn = parse_responses({"model": "m", "input": "three"}, {}.get, earlier)
+    assert [message.role for message in turn.messages] == ["user", "assistant", "user"]
+    assert len(style_of(turn).items) == 3
+
+
+def _item(**fields: Any) -> dict[str, Any]:
+    return {"input": [fields]}
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"model": None}, "model"),
+    ({"input": None}, "input"),
+    ({"input": []}, "input"),
+    ({"input": 7}, "input"),
+    ({"input": ["x"]}, "input.0"),
+    (_item(type=7), "input.0.type"),
+    (_item(role="wizard", content="x"), "input.0.role"),
+    (_item(role="user"), "input.0.content"),
+    (_item(role="user", content=[{"type": "input_text"}]), "input.0.content.0.text"),
+    (
+        _item(role="user", content=[{"type": "input_image", "image_url": "https://x.org/a.png"}]),
+        "input.0.content.0.image_url",
+    ),
+    (
+        _item(role="user", content=[{"type": "input_image", "file_id": "f"}]),
+        "input.0.content.0.file_id",
+    ),
+    (_item(type="function_call", name="a", arguments="{}"), "input.0.call_id"),
+    (_item(type="function_call", call_id="c", arguments="{}"), "input.0.name"),
+    (_item(type="function_call", call_id="c", name="a", arguments=7), "input.0.arguments"),
+    (_item(type="function_call_output", output="x"), "input.0.call_id"),
+    (_item(type="function_call_output", call_id="c", output=7), "input.0.output"),
+    (_item(type="custom_tool_call", call_id="c", name="a"), "input.0.input"),
+    (_item(type="local_shell_call", call_id="c"), "input.0.action"),
+    (_item(type="item_reference", id="msg_1"), "input.0"),
+    (_item(type="compaction", encrypted_content="theirs"), "input.0.encrypted_content"),
+    (_item(type="additional_tools", tools=[{"type": "function"}]), "input.0.tools.0.name"),
+    ({"instructions": 7}, "instructions"),
+    ({"stream": "yes"}, "stream"),
+    ({"store": "yes"}, "store"),
+    ({"tools": {}}, "tools"),
+    ({"tools": [7]}, "tools.0"),
+    ({"tools": [{"type": "function"}]}, "tools.0.name"),
+    ({"tools": [{"type": "namespace"}]}, "tools.0.name"),
+    ({"tools": [{"type": "namespace", "name": "n", "tools": [{}]}]}, "tools.0.tools.0.name"),
+    ({"tools": [ECHO, ECHO]}, "tools.1.name"),
+    ({"tool_choice": "sometimes"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "name": "none"}}, "tool_choice.name"),
+    ({"parallel_tool_calls": 1}, "parallel_tool_calls"),
+    ({"max_output_tokens": 0}, "max_output_tokens"),
+    ({"reasoning": 7}, "reasoning"),
+    ({"reasoning": {"summary": "long"}}, "reasoning.summary"),
+    ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+    ({"include": "all"}, "include"),
+    ({"metadata": []}, "metadata"),
+    ({"truncation": "some"}, "truncation"),
+    ({"background": True}, "background"),
+    ({"conversation": "conv_1"}, "conversation"),
+    ({"prompt": {"id": "p"}}, "prompt"),
+    ({"top_logprobs": 3}, "top_logprobs"),
+]
+
+
+@pytest.mark.parametrize(("fields", "param"), BAD, ids=[f"{p}-{n}" for n, (_, p) in enumerate(BAD)])
+def test_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(**fields)
+    assert caught.value.kind is Kind.INVALID_REQUEST
+    assert caught.value.param == param
+    assert caught.value.message.startswith(param)
+
+
+def test_what_cannot_be_written_again_is_refused() -> None:
+    deep: Any = 1
+    for _ in range(120):
+        deep = [deep]
+    with pytest.raises(RequestError) as caught:
+        parse(metadata={"a": deep})
+    assert caught.value.param == "metadata"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.sampled_from(["", "x", "message", "function_call", "user", "namespace"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "role",
+                    "content",
+                    "name",
+                    "tools",
+                    "output",
+                    "call_id",
+                    "summary",
+                    "action",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(
+            ["input", "tools", "tool_choice", "text", "reasoning", "include", "metadata"]
+        ),
+        JSON,
+    )
+)
+def test_any_json_gives_a_turn_or_a_request_error(fields: dict[str, Any]) -> None:
+    try:
+        assert isinstance(parse(**fields), Turn)
+    except RequestError as error:
+        assert error.kind is Kind.INVALID_REQUEST
