@@ -167,6 +167,21 @@ async def test_custom_tool_speaks_plain_text(tmp_path: Path) -> None:
     assert whole["tool_calls"] == streamed.calls
 
 
+async def test_responses_body_gets_chunks_back(tmp_path: Path) -> None:
+    body = {
+        "model": MODEL,
+        "input": [
+            {"role": "user", "content": '[[sim:tool ApplyPatch {"input":"*** Begin\\n"}]]'},
+        ],
+        "tools": [{"type": "custom", "name": "ApplyPatch", "description": "Patches"}],
+        "stream": True,
+    }
+    async with house(tmp_path) as home:
+        got = read_stream((await home.send("POST", ROUTE, body)).body)
+    assert got.calls[0]["function"] == {"name": "ApplyPatch", "arguments": "*** Begin\n"}
+    assert got.finish == "tool_calls"
+
+
 @pytest.mark.parametrize(
     ("fields", "finish"),
     [

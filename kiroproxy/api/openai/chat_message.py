@@ -80,24 +80,22 @@ class ChatFold:
             message["reasoning_content"] = thinking
         if self._calls and self._style.legacy:
             _, name, arguments = self._calls[0]
-            message["function_call"] = {"name": name, "arguments": arguments}
+            message["function_call"] = {"name": name, "arguments": arguments or "{}"}
         elif self._calls:
             message["tool_calls"] = [self._call(*call) for call in self._calls]
         return message
 
     def _call(self, call_id: str, name: str, arguments: str) -> dict[str, Any]:
-        if name in self._style.custom:
-            body = {"name": name, "input": unwrapped(arguments)}
-            return {"id": call_id, "type": "custom", "custom": body}
-        body = {"name": name, "arguments": arguments}
-        return {"id": call_id, "type": "function", "function": body}
+        kind, key = self._style.keys(name)
+        given = unwrapped(arguments) if name in self._style.custom else arguments or "{}"
+        return {"id": call_id, "type": kind, kind: {"name": name, key: given}}
 
     def _tool_start(self, event: AnswerEvent) -> None:
         self._open = (event[1], event[2])
 
     def _tool_end(self, _event: AnswerEvent) -> None:
         if self._open is not None:
-            self._calls.append((*self._open, "".join(self._input) or "{}"))
+            self._calls.append((*self._open, "".join(self._input)))
         self._open, self._input = None, []
 
 

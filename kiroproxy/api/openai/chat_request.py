@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from kiroproxy.api.checks import Object, filled_text, flag, load_object, mapping
+from kiroproxy.api.checks import Object, fail, filled_text, flag, load_object, mapping
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.ignored import Ignored, note_unused, shown
 from kiroproxy.api.openai.chat_history import parse_messages
@@ -23,6 +23,9 @@ from kiroproxy.api.openai.options import (
     refuse_unsupported,
     without_neutral,
 )
+from kiroproxy.api.openai.responses_request import parse_responses
+from kiroproxy.api.openai.responses_request import style_of as responses_style
+from kiroproxy.api.openai.responses_style import FormKind
 from kiroproxy.api.openai.tools import Offered, parse_functions, parse_tool_choice, parse_tools
 from kiroproxy.api.turn import Thinking, ThinkingKind, ToolChoice, Turn
 from kiroproxy.kiro.models import wants_thinking
@@ -40,11 +43,28 @@ _USED: Final = frozenset(
 
 def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    return parse_chat(load_object(body))
+    request = load_object(body)
+    if request.get("messages") is None and request.get("input") is not None:
+        return _parse_as_responses(request, headers)
+    return _parse_chat(request)
 
 
-def parse_chat(request: Object) -> Turn:
-    """As ``parse_chat_request``, from the JSON object."""
+def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
+    """A Responses body on this route, as Cursor's agent mode sends it; it wants chunks back, with custom
+    tools' calls as functions whose arguments are the plain text."""
+    if request.get("previous_response_id") is not None:
+        fail(("previous_response_id",), "is known to /v1/responses only; send the whole input")
+    turn = parse_responses(request, headers)
+    forms = responses_style(turn).forms
+    turn.style = ChatStyle(
+        include_usage=_include_usage(request, set()),
+        custom=frozenset(name for name, form in forms.items() if form.kind is FormKind.CUSTOM),
+        custom_as_function=True,
+    )
+    return turn
+
+
+def _parse_chat(request: Object) -> Turn:
     ignored: Ignored = set()
     model = filled_text(request.get("model"), ("model",))
     system, messages = parse_messages(request.get("messages"), ignored)

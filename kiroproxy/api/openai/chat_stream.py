@@ -77,7 +77,8 @@ class ChatEncoder:
         self._text_between = b"}" + self._after + self._text_before
         self._open = Open.NONE
         self._calls = 0
-        self._arguments = False  # some of the open call's went out
+        self._kind, self._key = "", ""  # of the open call: where its input goes
+        self._arguments = False  # some of it went out
         self._unwrapper: InputUnwrapper | None = None
 
     def start(self, usage: Usage) -> bytes:
@@ -139,11 +140,9 @@ class ChatEncoder:
         _, call_id, name = event
         self._open = Open.CALL
         self._arguments = False
-        if name in self._style.custom:
-            self._unwrapper = InputUnwrapper()
-            self._call({"id": call_id, "type": "custom"}, {"name": name, "input": ""}, parts)
-        else:
-            self._call({"id": call_id, "type": "function"}, {"name": name, "arguments": ""}, parts)
+        self._unwrapper = InputUnwrapper() if name in self._style.custom else None
+        self._kind, self._key = self._style.keys(name)
+        self._call({"id": call_id, "type": self._kind}, {"name": name, self._key: ""}, parts)
 
     def _tool_input(self, event: AnswerEvent, parts: list[bytes]) -> None:
         fragment: str = event[1]
@@ -157,7 +156,6 @@ class ChatEncoder:
             rest = self._unwrapper.finish()
             if rest:
                 self._add(rest, parts)
-            self._unwrapper = None
         elif not self._arguments:
             self._add("{}", parts)
         self._open = Open.NONE
@@ -165,15 +163,13 @@ class ChatEncoder:
 
     def _add(self, fragment: str, parts: list[bytes]) -> None:
         self._arguments = True
-        key = "input" if self._unwrapper is not None else "arguments"
-        self._call({}, {key: fragment}, parts)
+        self._call({}, {self._key: fragment}, parts)
 
     def _call(self, fields: dict[str, Any], body: dict[str, Any], parts: list[bytes]) -> None:
         if self._style.legacy:
             delta: dict[str, Any] = {"function_call": body}
         else:
-            kind = "custom" if self._unwrapper is not None else "function"
-            delta = {"tool_calls": [{"index": self._calls, **fields, kind: body}]}
+            delta = {"tool_calls": [{"index": self._calls, **fields, self._kind: body}]}
         parts.append(self._chunk(_dumps(delta)))
 
 

@@ -14,12 +14,20 @@ class ChatStyle:
     """What the answer's form depends on, from the request.
 
     ``include_usage``: the stream ends with a chunk of numbers. ``legacy``: the client speaks of
-    ``functions``, so a call is a ``function_call``. ``custom``: tools whose input is plain text.
+    ``functions``, so a call is a ``function_call``. ``custom``: tools whose input is plain text;
+    ``custom_as_function``: their calls look like functions whose arguments are that text.
     """
 
     include_usage: bool = False
     legacy: bool = False
     custom: frozenset[str] = frozenset()
+    custom_as_function: bool = False
+
+    def keys(self, name: str) -> tuple[str, str]:
+        """Where a call of the tool ``name`` has its body, and that body its input."""
+        if name in self.custom and not self.custom_as_function:
+            return "custom", "input"
+        return "function", "arguments"
 
 
 def style_of(turn: Turn) -> ChatStyle:

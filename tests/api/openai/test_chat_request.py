@@ -609,3 +609,45 @@ _MESSAGE = st.one_of(
 def test_any_conversation_becomes_a_request_the_service_takes(messages: list[Any]) -> None:
     request = build(parse(messages=messages), PLAIN)
     assert [str(v) for v in check_request(request.encode(None, reasoning=False))] == []
+
+
+# -- a Responses body on this route -----------------------------------------------------------------
+
+
+def parse_input(**fields: Any) -> Turn:
+    return parse_chat_request(orjson.dumps({"model": "m", **fields}), lambda _: None)
+
+
+def test_responses_body_is_converted() -> None:
+    turn = parse_input(
+        input=[
+            {"role": "system", "content": "Be good."},
+            {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+            {"type": "custom_tool_call", "call_id": "c", "name": "ApplyPatch", "input": "*** x"},
+            {"type": "custom_tool_call_output", "call_id": "c", "output": "done"},
+        ],
+        tools=[
+            {"type": "function", "name": "Read", "parameters": SCHEMA},
+            {"type": "custom", "name": "ApplyPatch", "format": {"type": "text"}},
+        ],
+        stream=True,
+        stream_options={"include_usage": True},
+        reasoning={"effort": "high"},
+    )
+    assert [tool.name for tool in turn.tools] == ["Read", "ApplyPatch"]
+    assert turn.messages[0] == Message("user", [Text("hi")])
+    assert turn.thinking.effort == "high"
+    assert turn.style == ChatStyle(
+        include_usage=True, custom=frozenset({"ApplyPatch"}), custom_as_function=True
+    )
+
+
+def test_responses_body_is_checked_in_its_own_words() -> None:
+    for fields, param in (
+        ({"input": []}, "input"),
+        ({"input": "hi", "previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"input": "hi", "stream_options": 1}, "stream_options"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            parse_input(**fields)
+        assert caught.value.param == param

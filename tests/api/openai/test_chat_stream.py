@@ -167,6 +167,19 @@ def test_custom_tool_gets_its_text_back() -> None:
     assert fold(events, style)["choices"][0]["message"]["tool_calls"] == got.calls
 
 
+def test_custom_text_can_travel_as_a_functions_arguments() -> None:
+    style = ChatStyle(custom=frozenset({"apply_patch"}), custom_as_function=True)
+    events: list[AnswerEvent] = [*PATCH, (TOOL_START, "t3", "apply_patch"), (TOOL_END,), *CALL]
+    got = read_stream(encode([[event] for event in events], style))
+    assert [call["type"] for call in got.calls] == ["function"] * 3
+    assert [call["function"]["arguments"] for call in got.calls] == [
+        "*** Begin\ncafé",
+        "",
+        '{"p":1}',
+    ]
+    assert fold(events, style)["choices"][0]["message"]["tool_calls"] == got.calls
+
+
 def test_legacy_client_gets_a_function_call() -> None:
     style = ChatStyle(legacy=True)
     got = read_stream(encode([CALL], style, Stop.TOOL_USE))
@@ -175,6 +188,10 @@ def test_legacy_client_gets_a_function_call() -> None:
     choice = fold(CALL, style, Stop.TOOL_USE)["choices"][0]
     assert choice["message"]["function_call"] == got.function_call
     assert choice["finish_reason"] == "function_call"
+    bare: list[AnswerEvent] = [(TOOL_START, "t", "Now"), (TOOL_END,)]
+    message = fold(bare, style)["choices"][0]["message"]
+    assert message["function_call"] == {"name": "Now", "arguments": "{}"}
+    assert read_stream(encode([bare], style)).function_call == message["function_call"]
 
 
 def test_thinking_is_reasoning_content() -> None:
