@@ -15,6 +15,7 @@ from kiroproxy.api import anthropic, openai
 from kiroproxy.errors import Kind
 from tests.api.anthropic.reader import read_stream as read_messages
 from tests.api.openai.reader import read_stream as read_chat
+from tests.api.openai.responses_reader import read_stream as read_responses
 from tests.e2e.support import Answer
 
 Json = dict[str, Any]
@@ -225,8 +226,82 @@ class Chat:
         return row.status, row.type
 
 
+class Responses:
+    """The Responses API."""
+
+    path = "/v1/responses"
+    _reasons = {"max_output_tokens": "length", "content_filter": "refused"}  # noqa: RUF012
+
+    def request(self, wish: Wish, *, stream: bool) -> Json:
+        content: list[Json] = [{"type": "input_text", "text": wish.prompt}]
+        if wish.image:
+            url = f"data:image/png;base64,{wish.image}"
+            content.append({"type": "input_image", "image_url": url})
+        items: list[Json] = [{"type": "message", "role": "user", "content": content}]
+        for number, (name, value, result) in enumerate(wish.rounds):
+            call = {"name": name, "arguments": orjson.dumps(value).decode()}
+            items += [
+                {"type": "function_call", "call_id": f"t{number}", **call},
+                {"type": "function_call_output", "call_id": f"t{number}", "output": result},
+            ]
+        choice: Any = wish.choice
+        if choice in wish.tools:
+            choice = {"type": "function", "name": choice}
+        body: Json = {
+            "model": wish.model,
+            "input": items,
+            "max_output_tokens": wish.max_tokens,
+            "stop": list(wish.stop),
+            "tools": [{"type": "function", "name": n, "parameters": OBJECT} for n in wish.tools],
+            "tool_choice": choice,
+            "parallel_tool_calls": wish.parallel,
+            "stream": stream,
+        }
+        if wish.system:
+            body["instructions"] = wish.system
+        if wish.think:
+            body["reasoning"] = {"effort": "high", "summary": "auto"}
+        if wish.schema is not None:
+            form = {"type": "json_schema", "name": "answer", "schema": wish.schema, "strict": True}
+            body["text"] = {"format": form}
+        return body
+
+    def hear(self, answer: Answer) -> Heard:
+        if answer.headers["content-type"].startswith("text/event-stream"):
+            got = read_responses(answer.body)
+            heard = self._whole(got.response)
+            if got.open is not None and got.open["type"] == "message":
+                heard.text += got.texts[-1]
+            return heard
+        if answer.status != 200:
+            return _failed(answer.status, answer.json["error"])
+        return self._whole(answer.json)
+
+    def _whole(self, response: Json) -> Heard:
+        heard = Heard()
+        for item in response["output"]:
+            if item["type"] == "message":
+                heard.text += item["content"][0]["text"]
+            elif item["type"] == "reasoning":
+                heard.thinking += "".join(part["text"] for part in item["summary"])
+            else:
+                heard.calls.append((item["name"], orjson.loads(item["arguments"])))
+        if response["error"] is not None:
+            heard.error, heard.message = response["error"]["code"], response["error"]["message"]
+            return heard
+        heard.stop = "tools" if heard.calls else "end"
+        if response["status"] == "incomplete":
+            heard.stop = self._reasons[response["incomplete_details"]["reason"]]
+        heard.input_tokens = response["usage"]["input_tokens"]
+        return heard
+
+    def error_of(self, kind: Kind) -> tuple[int, str]:
+        row = openai.TABLE[kind]
+        return row.status, row.type
+
+
 def _failed(status: int, error: Json) -> Heard:
     return Heard(status, error=error["type"], message=error["message"])
 
 
-SPEAKERS: dict[str, Speaker] = {"messages": Messages(), "chat": Chat()}
+SPEAKERS: dict[str, Speaker] = {"messages": Messages(), "chat": Chat(), "responses": Responses()}

@@ -26,6 +26,7 @@ from kiroproxy.api.openai.options import (
     parse_effort,
     parse_format,
     parse_limit,
+    parse_stop,
     refuse_unsupported,
     without_neutral,
 )
@@ -41,7 +42,7 @@ _USED: Final = frozenset(
     {
         "model", "input", "instructions", "stream", "stream_options", "store", "previous_response_id",
         "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "max_output_tokens",
-        "include", "metadata", "background", "conversation", "prompt", "truncation",
+        "include", "metadata", "background", "conversation", "prompt", "truncation", "stop",
     }
 )  # fmt: skip
 _REFUSED: Final = {
@@ -130,6 +131,7 @@ def _take_tools(request: Object, tools: ResponseTools, turn: Turn) -> None:
 def _take_options(request: Object, turn: Turn, style: ResponsesStyle, ignored: Ignored) -> None:
     turn.stream = flag(request.get("stream"), ("stream",))
     turn.max_tokens = parse_limit(request, "max_output_tokens")
+    turn.stop_sequences = parse_stop(request.get("stop"))  # not in the API, but it has its effect
     store = request.get("store")
     style.store = store is None or flag(store, ("store",))
     wanted = array(request.get("include"), ("include",))
