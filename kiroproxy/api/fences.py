@@ -56,7 +56,7 @@ class FenceStripper:
     def finish(self) -> str:
         """What was kept back and is no fence."""
         held, self._held = self._held, ""
-        if self.state is State.FENCED and _FENCE in held:
+        if self.state is State.FENCED and held.strip() == _FENCE:
             return ""
         return held
 
@@ -65,6 +65,6 @@ def _closing_at(text: str) -> int:
     """Where a tail begins that can still become the closing marks with whitespace around them."""
     body = text.rstrip()
     ticks = len(body) - len(body.rstrip("`"))
-    if ticks == 0 or ticks > len(_FENCE) or (ticks < len(_FENCE) and len(body) < len(text)):
-        return len(body)  # no marks, too many, or too few and already followed by whitespace
+    if ticks == 0 or (ticks != len(_FENCE) and len(body) < len(text)):
+        return len(body)  # no marks, or too few or too many and already followed by whitespace
     return len(body[:-ticks].rstrip())

@@ -43,6 +43,15 @@ def test_fence_in_every_chunking(text: str, bare: str) -> None:
         assert strip(pieces) == bare, pieces
 
 
+@pytest.mark.parametrize("ticks", [1, 2, 4, 5, 6, 7, 15])
+def test_a_run_of_other_length_is_no_closing(ticks: int) -> None:
+    for tail in ("", "\n", "a"):
+        text = f"```\n{{}}\n{'`' * ticks}{tail}"
+        bare = text.removeprefix("```\n")
+        for pieces in every_text_cut(text):
+            assert strip(pieces) == bare, pieces
+
+
 def test_text_streams() -> None:
     stripper = FenceStripper()
     assert stripper.feed("```js") == ""
