@@ -54,11 +54,13 @@ class CodexRun:
 
 @dataclass
 class Codex:
-    """Codex in a work folder of its own. ``settings``: more lines of its configuration."""
+    """Codex in a work folder of its own. ``compact_at``: tokens above which it compacts; ``settings``: more
+    lines of its configuration."""
 
     home: Path
     base_url: str
     model: str = UNKNOWN
+    compact_at: int = 160_000
     settings: list[str] = field(default_factory=list)
 
     @property
@@ -75,7 +77,7 @@ class Codex:
         lines = [
             'model_provider = "kiro"',
             "model_context_window = 200000",
-            "model_auto_compact_token_limit = 160000",
+            f"model_auto_compact_token_limit = {self.compact_at}",
             "check_for_update_on_startup = false",
             'web_search = "disabled"',
             *self.settings,

@@ -176,11 +176,15 @@ async def test_conversation_goes_on_later(codex: Codex, proxy: Proxy) -> None:
 
 async def test_compaction(codex: Codex, proxy: Proxy, kiro: Simulator) -> None:
     """Its own compaction is an ordinary request without tools, over a history with calls."""
-    codex.settings.append("model_auto_compact_token_limit = 9200")
-    steps = [tool("exec_command", cmd=f"seq {number} 700") for number in range(2)]
+    codex.compact_at = 11_000  # its own prompt has some 9,000
+    long_once = "[ -e once ] && echo short || { touch once; seq 3000; }"
+    steps = [tool("exec_command", cmd=long_once), tool("exec_command", cmd="echo again")]
     run = await codex.run(rounds(*steps, order("say", "still here")))
-    assert run.code == 0
-    assert len(proxy.answers()) == len(proxy.accesses()) > 3
+    assert run.text == "still here"
+    asked = [entry.json["conversationState"] for entry in kiro.received("chat")]
+    told = [state["currentMessage"]["userInputMessage"]["content"] for state in asked]
+    assert [number for number, words in enumerate(told) if "summary" in words.lower()][:1] == [1]
+    assert len(proxy.answers()) == len(told) == 5
 
 
 async def test_wrong_key(codex: Codex, proxy: Proxy) -> None:
@@ -218,6 +222,7 @@ async def test_broken_answer_is_asked_for_again(
 async def test_truncated_call_is_never_carried_out(
     codex: Codex, proxy: Proxy, kiro: Simulator
 ) -> None:
+    codex.settings.append('model_reasoning_summary = "none"')  # so that the call is all there is
     kiro.faults.next("truncated_tool")
     run = await codex.run(tool("exec_command", cmd="echo once >> count.txt; sleep 0"))
     assert run.code == 0
