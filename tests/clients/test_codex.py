@@ -128,12 +128,15 @@ async def test_many_rounds(codex: Codex, proxy: Proxy) -> None:
     assert only_streams(proxy, 9)
 
 
+MCP = [
+    f"[mcp_servers.{register_server.SERVER}]",
+    f"command = {json.dumps(sys.executable)}",
+    f"args = [{json.dumps(register_server.__file__)}]",
+]
+
+
 async def test_namespaced_tool_of_an_mcp_server(codex: Codex, proxy: Proxy) -> None:
-    codex.settings += [
-        f"[mcp_servers.{register_server.SERVER}]",
-        f"command = {json.dumps(sys.executable)}",
-        f"args = [{json.dumps(register_server.__file__)}]",
-    ]
+    codex.settings += MCP
     name = register_server.FULL_NAME
     assert len(name) > 64
     run = await codex.run(f'Call {name} with {{"person": "Ada"}}')
@@ -142,6 +145,19 @@ async def test_namespaced_tool_of_an_mcp_server(codex: Codex, proxy: Proxy) -> N
     assert call["arguments"] == {"person": "Ada"}
     assert "the word of Ada is xylophone" in json.dumps(call["result"])
     assert only_streams(proxy, 2)
+
+
+async def test_tool_search_finds_a_tool_that_is_then_called(codex: Codex, proxy: Proxy) -> None:
+    codex.settings += MCP
+    codex.model = PATCHING
+    name = register_server.FULL_NAME
+    run = await codex.run(
+        rounds(tool("tool_search", query="secret word of a person"), tool(name, person="Ada"))
+    )
+    (call,) = run.of("mcp_tool_call")
+    assert (call["tool"], call["arguments"]) == (register_server.TOOL, {"person": "Ada"})
+    assert "the word of Ada is xylophone" in json.dumps(call["result"])
+    assert only_streams(proxy, 3)
 
 
 async def test_picture_in_a_tool_result(codex: Codex, proxy: Proxy) -> None:
