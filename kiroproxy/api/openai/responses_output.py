@@ -64,6 +64,10 @@ class Item:
         self._parts.append(fragment)
         return fragment
 
+    def add_all(self, fragments: list[str]) -> None:
+        """As ``add`` for each, where all of it can be shown."""
+        self._parts += fragments
+
     def rest(self) -> str:
         """What was kept back until the item's end."""
         return ""

@@ -20,7 +20,7 @@ from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_wire import ResponseObject
 from kiroproxy.errors import KiroProxyError
 
-_DELTA_END: Final = b"}\n\n"
+_DELTA: Final = b'%b%d,"delta":%b}\n\n'
 _FIRST_NUMBER: Final = 2  # behind those of ``start``
 
 _dumps = orjson.dumps
@@ -108,14 +108,17 @@ class ResponsesEncoder:
     # -- writing -----------------------------------------------------------------------------------
 
     def _deltas(self, item: Item, texts: list[str]) -> bytes:
-        for text in texts:
-            item.add(text)
-        return b"".join([self._delta(text) for text in texts])
+        item.add_all(texts)
+        first, before = self._number, self._before
+        self._number += len(texts)
+        return b"".join(
+            [_DELTA % (before, number, _dumps(text)) for number, text in enumerate(texts, first)]
+        )
 
     def _delta(self, text: str) -> bytes:
         number = self._number
         self._number += 1
-        return b'%b%d,"delta":%b%b' % (self._before, number, _dumps(text), _DELTA_END)
+        return _DELTA % (self._before, number, _dumps(text))
 
     def _announced(self, name: str, number: int) -> bytes:
         return _sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
