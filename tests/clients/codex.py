@@ -54,14 +54,15 @@ class CodexRun:
 
 @dataclass
 class Codex:
-    """Codex in a work folder of its own. ``compact_at``: tokens above which it compacts; ``settings``: more
-    lines of its configuration."""
+    """Codex in a work folder of its own. ``compact_at``: tokens above which it compacts; ``settings`` and
+    ``provider``: more lines of its configuration."""
 
     home: Path
     base_url: str
     model: str = UNKNOWN
     compact_at: int = 160_000
     settings: list[str] = field(default_factory=list)
+    provider: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -88,6 +89,7 @@ class Codex:
             f'base_url = "{self.base_url}/v1"',
             'env_key = "KIROPROXY_KEY"',
             'wire_api = "responses"',
+            *self.provider,
         ]
         (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return folder

@@ -19,7 +19,16 @@ from kiroproxy.simulator.catalogue import CATALOGUE
 from tests.clients import register_server, samples
 from tests.clients.codex import CODE_MODE, CODEX, PATCHING, Codex
 from tests.clients.conftest import need
-from tests.clients.harness import KEY, Proxy, interrupt, noticed_abort, order, rounds, tool
+from tests.clients.harness import (
+    KEY,
+    Proxy,
+    interrupt,
+    noticed_abort,
+    order,
+    rounds,
+    sign_in,
+    tool,
+)
 
 _SOL = next(model for model in CATALOGUE if model.id == CODE_MODE)
 
@@ -201,6 +210,20 @@ async def test_compaction(codex: Codex, proxy: Proxy, kiro: Simulator) -> None:
     told = [state["currentMessage"]["userInputMessage"]["content"] for state in asked]
     assert [number for number, words in enumerate(told) if "summary" in words.lower()][:1] == [1]
     assert len(proxy.answers()) == len(told) == 5
+
+
+async def test_silence_is_filled(kiro: Simulator, kiro_url: str, tmp_path: Path) -> None:
+    """Its idle limit is far below the pauses of the service; only events reset it."""
+    environment = sign_in(kiro, kiro_url, "social") | {"KIROPROXY_PING_INTERVAL_S": "0.1"}
+    lively = await Proxy.start(tmp_path / "lively", environment)
+    need(CODEX)
+    provider = ["stream_idle_timeout_ms = 400"]
+    settings = ['model_reasoning_summary = "none"']
+    codex = Codex(tmp_path / "codex", lively.url, settings=settings, provider=provider)
+    run = await codex.run(order("pace", "0.9") + order("say", "slow words"))
+    await lively.stop()
+    assert run.text == "slow words"
+    assert only_streams(lively, 1)
 
 
 async def test_wrong_key(codex: Codex, proxy: Proxy) -> None:

@@ -265,9 +265,9 @@ async def test_kept_response_is_the_one_that_was_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"KIROPROXY_RESPONSE_STORE_H": "0"}])
-async def test_what_is_not_kept(tmp_path: Path, environment: dict[str, str]) -> None:
+async def test_what_is_not_kept(tmp_path: Path, environment: Any) -> None:
     """By the client's wish, or by the setting."""
-    more = {} if environment else {"store": False}
+    more: Any = {} if environment else {"store": False}
     async with house(tmp_path, **environment) as home:
         answer = (await ask(home, "[[sim:say once]]", **more)).json
         assert answer["store"] is False
@@ -345,6 +345,16 @@ async def test_sdk_stream_helper(tmp_path: Path) -> None:
     call = final.output[2]
     assert call.type == "function_call"
     assert (call.name, call.arguments) == ("Read", '{"path":"/x"}')
+
+
+async def test_sdk_stream_helper_bears_repeated_progress(tmp_path: Path) -> None:
+    async with house(tmp_path, KIROPROXY_PING_INTERVAL_S="0.05") as home, sdk(home) as client:
+        prompt = "[[sim:pace 0.2]][[sim:say one two three]]"
+        async with client.responses.stream(model=MODEL, input=prompt) as stream:
+            kinds = [event.type async for event in stream]
+            final = await stream.get_final_response()
+    assert kinds.count("response.in_progress") > 2
+    assert final.output_text == "one two three"
 
 
 class Title(BaseModel):

@@ -122,7 +122,7 @@ def test_calls_and_outputs() -> None:
 
 
 def test_local_shell_items() -> None:
-    action = {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": None}
+    action: Any = {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": None}
     assert messages(
         {"type": "local_shell_call", "call_id": "c", "action": action, "status": "completed"},
         {"type": "local_shell_call_output", "id": "c", "output": "a.txt"},
@@ -367,7 +367,7 @@ def test_codex_names_its_conversation() -> None:
 
 def test_earlier_items_stand_in_front() -> None:
     earlier = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
-    turn = parse_responses({"model": "m", "input": "three"}, {}.get, earlier)
+    turn = parse_responses({"model": "m", "input": "three"}, lambda name: None, earlier)
     assert [message.role for message in turn.messages] == ["user", "assistant", "user"]
     assert len(style_of(turn).items) == 3
 

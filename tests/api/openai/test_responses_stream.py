@@ -36,7 +36,7 @@ from tests.api.openai.responses_reader import Read, parse_sse, read_stream
 
 USAGE = Usage(812, 64, 20_000, 3, reasoning_tokens=9)
 ENDING = Ending(Stop.END_TURN, USAGE)
-ECHO = {
+ECHO: dict[str, Any] = {
     "instructions": None,
     "metadata": {},
     "parallel_tool_calls": True,
