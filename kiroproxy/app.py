@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import anyio
 
 from kiroproxy import clientkey
-from kiroproxy.accounts import AccountManager, LoadResult, TokenStore, load_credentials
+from kiroproxy.accounts import (
+    AccountManager,
+    LoadResult,
+    StateBook,
+    TokenStore,
+    load_credentials,
+)
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
 from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.clock import Clock, SystemClock
@@ -74,7 +80,10 @@ class App:
         journal = Journal(self.metrics, ledger, Feed(), self._clock)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
-        accounts = AccountManager(loaded.credentials, store, calls, self._clock)
+        accounts = AccountManager(
+            loaded.credentials, store, calls, self._clock, book=StateBook(database)
+        )
+        await accounts.restore()
         relay = Relay(accounts, calls, self._clock, self.metrics)
         server = HttpServer(
             Router(self._routes(Gate(key), relay, accounts, journal)), error_renderer=render_error

@@ -49,6 +49,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             is_pause INTEGER NOT NULL,
             streak INTEGER NOT NULL,
             changed_epoch_s REAL NOT NULL,
+            sign_in TEXT NOT NULL,
             revision INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),

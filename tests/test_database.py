@@ -20,7 +20,7 @@ from kiroproxy.errors import StorageError
 def note(name: str) -> str:
     return (
         "INSERT OR REPLACE INTO account_states VALUES "
-        f"('{name}', 'ready', '', 'internal', NULL, 0, 0, 0.0, 1)"
+        f"('{name}', 'ready', '', 'internal', NULL, 0, 0, 0.0, '', 1)"
     )
 
 
@@ -209,7 +209,7 @@ async def main():
     while True:
         n += 1
         row = (f"{sys.argv[2]}-{n:06}", "x" * 500)
-        sql = "INSERT INTO account_states VALUES (?, 'ready', ?, '', NULL, 0, 0, 0.0, 1)"
+        sql = "INSERT INTO account_states VALUES (?, 'ready', ?, '', NULL, 0, 0, 0.0, '', 1)"
         if n % 10:
             database.submit(lambda c: c.execute(sql, row))
         await database.run(lambda c: c.execute(sql.replace("INSERT", "INSERT OR REPLACE"), row))

@@ -13,6 +13,7 @@ from typing import Final
 
 from kiroproxy.accounts.account import Account, Workshop
 from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.persistence import StateBook, to_saved
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import (
     AccountView,
@@ -62,7 +63,8 @@ class Lease:
 
 
 class AccountManager:
-    """``start`` and ``stop`` once each, on the loop that uses it."""
+    """``restore``, ``start`` and ``stop`` once each, on the loop that uses it. ``book``: where the
+    accounts' states outlive this process."""
 
     def __init__(
         self,
@@ -72,10 +74,12 @@ class AccountManager:
         clock: Clock,
         settings: AccountSettings | None = None,
         rand: Callable[[], float] = random.random,
+        book: StateBook | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings or AccountSettings()
         self._tasks = Tasks()
+        self._book = book
         self._listeners: list[Callable[[AccountView], None]] = []
         self._room = WaitingRoom(clock)
         self._numbers = itertools.count(1)
@@ -85,6 +89,13 @@ class AccountManager:
         )
         self._accounts = {credential.id: Account(credential, shop) for credential in credentials}
         self._sessions: OrderedDict[str, str] = OrderedDict()
+
+    async def restore(self) -> None:
+        """Take up the states from before; to be done before the first request."""
+        if self._book is not None:
+            for account_id, saved in (await self._book.load()).items():
+                if account := self._accounts.get(account_id):
+                    account.adopt(saved, "restored")
 
     async def start(self) -> None:
         """Begin to renew in the background. Waits for nothing."""
@@ -281,15 +292,31 @@ class AccountManager:
     def _changed(self, account: Account, before: Status) -> None:
         if before.state not in ABLE or account.status.state not in ABLE:
             self._room.wake()  # there may be more room, or none to wait for
+        self._keep(account, before)
         if self._listeners:
             view = account.view()
             for listener in self._listeners:
                 listener(view)
 
+    def _keep(self, account: Account, before: Status) -> None:
+        if self._book is None:
+            return
+        now = Now(self._clock.monotonic(), self._clock.wall())
+        saved = to_saved(account.id, account.status, account.sign_in, now)
+        if saved is not None and saved != to_saved(account.id, before, account.sign_in, now):
+            self._book.save(saved)
+
     # -- in the background
 
     async def _tend(self) -> None:
         while True:
+            await self._learn_from_others()
             waits = [account.tend() for account in self._accounts.values()]
             wait_s = min(waits, default=self._settings.source_poll_s)
             await self._clock.sleep(max(_TICK_MIN_S, wait_s))
+
+    async def _learn_from_others(self) -> None:
+        if self._book is not None:
+            for account_id, saved in (await self._book.news()).items():
+                if account := self._accounts.get(account_id):
+                    account.adopt(saved, "told by another process")
