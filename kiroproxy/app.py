@@ -22,11 +22,15 @@ from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Upstream
 from kiroproxy.database import FILE_NAME, Database
+from kiroproxy.handlers.admin import Accounts, AdminHandlers
 from kiroproxy.handlers.answers import AnswerHandler, Dialect
 from kiroproxy.handlers.count_tokens import CountTokensHandler
 from kiroproxy.handlers.errors import render_error
+from kiroproxy.handlers.events import EventsHandler
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.health import health, hello
+from kiroproxy.handlers.local import LocalGate
+from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
 from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
@@ -35,7 +39,7 @@ from kiroproxy.relay import Relay
 from kiroproxy.secret import Secret
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
-from kiroproxy.usage import Feed, Journal, Ledger
+from kiroproxy.usage import Feed, Journal, Ledger, QuotaWatch
 
 _log = logging.getLogger("kiroproxy.app")
 
@@ -77,7 +81,9 @@ class App:
         database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
         ledger = Ledger(database, self._clock, config.usage.retention_days)
-        journal = Journal(self.metrics, ledger, Feed(), self._clock)
+        feed = Feed()
+        journal = Journal(self.metrics, ledger, feed, self._clock)
+        ledger.prune()
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(
@@ -85,14 +91,24 @@ class App:
         )
         await accounts.restore()
         relay = Relay(accounts, calls, self._clock, self.metrics)
-        server = HttpServer(
-            Router(self._routes(Gate(key), relay, accounts, journal)), error_renderer=render_error
-        )
+        quotas = QuotaWatch(accounts, calls, database, self._clock)
+        gate = Gate(key)
+        views = Accounts(accounts, quotas, self._clock)
+        events = EventsHandler(LocalGate(gate), views, self.metrics, feed)
+        routes = [
+            *self._routes(gate, relay, accounts, journal),
+            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, journal),
+            Route("GET", "/api/events", events),
+        ]
+        server = HttpServer(Router(routes), error_renderer=render_error)
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
         self._cleanup.push_async_callback(accounts.stop)
         self._cleanup.push_async_callback(server.shutdown, config.server.drain_s)
+        self._cleanup.callback(events.close)
         await accounts.start()
+        await quotas.start()
+        self._cleanup.push_async_callback(quotas.stop)
         return _running(addresses, key, loaded, accounts)
 
     async def stop(self) -> None:
@@ -133,6 +149,26 @@ class App:
             Route("GET", "/api/hello", hello),
             Route("GET", "/", hello),
         ]
+
+    def _figures(
+        self,
+        gate: LocalGate,
+        accounts: AccountManager,
+        quotas: QuotaWatch,
+        views: Accounts,
+        ledger: Ledger,
+        journal: Journal,
+    ) -> list[Route]:
+        admin = AdminHandlers(gate, accounts, views, ledger, journal, self._clock)
+        routes = [
+            Route("GET", "/api/tokens", admin.tokens),
+            Route("GET", "/api/usage", admin.usage),
+            Route("GET", "/api/requests", admin.requests),
+        ]
+        if self._config.usage.metrics:
+            metrics = MetricsHandler(gate, self.metrics, accounts, quotas)
+            routes.append(Route("GET", "/metrics", metrics))
+        return routes
 
 
 def _load_sign_ins(config: Config) -> LoadResult:
