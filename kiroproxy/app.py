@@ -32,6 +32,7 @@ from kiroproxy.handlers.health import health, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
+from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
@@ -140,6 +141,7 @@ class App:
         ping_interval_s = self._config.server.ping_interval_s
         messages = AnswerHandler(MESSAGES, relay, gate, journal, ping_interval_s)
         models = ModelsHandler(accounts, gate)
+        static = StaticHandler()
         return [
             Route("POST", "/v1/messages", messages, api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
@@ -147,7 +149,8 @@ class App:
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),
             Route("GET", "/health", health),
             Route("GET", "/api/hello", hello),
-            Route("GET", "/", hello),
+            Route("GET", "/", static.page),
+            Route("GET", "/static/{name}", static.file),
         ]
 
     def _figures(
