@@ -81,6 +81,11 @@ WRONG = {
     "open host": (["server", "--host", "0.0.0.0"], {}, "KIRO_CLIENT_TOKEN: must be set"),
     "log file": (["server"], {"LOG_FILE": "/dev/null/x"}, "LOG_FILE: cannot be written"),
     "state": (["server"], {"KIROPROXY_STATE_DIR": "/dev/null/x"}, "KIROPROXY_STATE_DIR"),
+    "foreign host": (  # RFC 5737: an address that no machine has
+        ["server", "0", "--host", "192.0.2.1"],
+        {"KIRO_CLIENT_TOKEN": "a-key-for-an-open-host"},
+        "HOST: cannot listen on 192.0.2.1",
+    ),
 }
 
 
@@ -138,6 +143,26 @@ def test_dotenv_and_no_account(tmp_path: Path) -> None:
         with refused.value:
             assert refused.value.code == 401
             assert b"sign in" in refused.value.read().lower()
+
+
+def test_dotenv_that_is_no_text_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    done = run(tmp_path, "server", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "kiroproxy: .env: must be text in UTF-8\n"
+
+
+def test_demo_answers_again_with_the_state_of_an_earlier_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        with serving(tmp_path, "server", "0", "--demo", "--state-dir", "state") as (url, key, _):
+            request = urllib.request.Request(
+                f"{url}/v1/messages",
+                b'{"model":"claude-sonnet-4-5","max_tokens":99,"messages":[{"role":"user",'
+                b'"content":"[[sim:say Again.]]"}]}',
+                {"x-api-key": key},
+            )
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                assert b"Again." in answer.read()
 
 
 def test_broken_credential_is_named_and_does_not_stop_the_start(tmp_path: Path) -> None:
