@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from kiroproxy import __version__
-from kiroproxy.cli import server
+from kiroproxy.cli import login, logout, server
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -19,10 +19,11 @@ _EXAMPLES = """\
 examples:
   kiroproxy                      serve your own Kiro sign-in on http://127.0.0.1:8080
   kiroproxy server 9000 my-key   the same on another port, with a key of your choice
+  kiroproxy login                sign in to Kiro with a code, and keep the sign-in
   kiroproxy server --demo        serve a built-in simulator of the service; no account needed
 """
 
-COMMANDS = {"server": server}
+COMMANDS = {"server": server, "login": login, "logout": logout}
 """Name → module with ``add(commands)``, which adds its parser and sets ``run``."""
 
 
