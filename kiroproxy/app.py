@@ -12,15 +12,19 @@ import anyio
 from kiroproxy import clientkey
 from kiroproxy.accounts import (
     AccountManager,
+    AccountSettings,
     LoadResult,
+    PaceLimits,
     StateBook,
+    Strategy,
     TokenStore,
     load_credentials,
 )
+from kiroproxy.admission import Admission
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
 from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.clock import Clock, SystemClock
-from kiroproxy.config import Config, Upstream
+from kiroproxy.config import Config, Limits, Upstream
 from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.admin import Accounts, AdminHandlers
 from kiroproxy.handlers.answers import AnswerHandler, Dialect
@@ -37,6 +41,7 @@ from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
+from kiroproxy.retry import RetryPolicy
 from kiroproxy.secret import Secret
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
@@ -88,10 +93,15 @@ class App:
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(
-            loaded.credentials, store, calls, self._clock, book=StateBook(database)
+            loaded.credentials,
+            store,
+            calls,
+            self._clock,
+            _account_settings(config),
+            book=StateBook(database),
         )
         await accounts.restore()
-        relay = Relay(accounts, calls, self._clock, self.metrics)
+        relay = Relay(accounts, calls, self._clock, self.metrics, _retry_policy(config.limits))
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
         views = Accounts(accounts, quotas, self._clock)
@@ -139,7 +149,9 @@ class App:
         self, gate: Gate, relay: Relay, accounts: AccountManager, journal: Journal
     ) -> list[Route]:
         ping_interval_s = self._config.server.ping_interval_s
-        messages = AnswerHandler(MESSAGES, relay, gate, journal, ping_interval_s)
+        limits = self._config.limits
+        admission = Admission(limits.sessions, limits.queue_wait_s, limits.session_timeout_s)
+        messages = AnswerHandler(MESSAGES, relay, gate, journal, admission, ping_interval_s)
         models = ModelsHandler(accounts, gate)
         static = StaticHandler()
         return [
@@ -181,6 +193,25 @@ def _load_sign_ins(config: Config) -> LoadResult:
         config.state_dir,
         copy=config.copies_sign_ins,
         own=config.uses_own_sign_ins,
+    )
+
+
+def _account_settings(config: Config) -> AccountSettings:
+    pool = config.pool
+    return AccountSettings(
+        strategy=Strategy(pool.strategy),
+        pace=PaceLimits(pool.concurrency, pool.per_minute),
+        renew_in_background=pool.renew_in_background,
+        renew_ahead_s=pool.renew_ahead_s,
+        busy_wait_s=config.limits.queue_wait_s,
+    )
+
+
+def _retry_policy(limits: Limits) -> RetryPolicy:
+    return RetryPolicy(
+        max_retries=limits.max_retries,
+        max_billed_retries=min(1, limits.max_retries),
+        base_delay_s=limits.base_delay_s,
     )
 
 

@@ -25,6 +25,7 @@ MINUTES = 60 * SECONDS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 IMPORTS = ("share", "copy")
+STRATEGIES = ("sequential", "optimal", "round_robin", "least_loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,29 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """How the accounts are used. ``strategy``: for new conversations. 0: no limit."""
+
+    strategy: str = "sequential"
+    concurrency: int = 256
+    per_minute: int = 0
+    renew_ahead_s: float = 15 * MINUTES
+    renew_in_background: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take of the server. ``sessions``: answers at once, 0 without a limit;
+    ``queue_wait_s``: for a place, and for an account that serves as many as it may."""
+
+    sessions: int = 1000
+    session_timeout_s: float = 60 * MINUTES
+    queue_wait_s: float = 30 * SECONDS
+    max_retries: int = 3
+    base_delay_s: float = 0.4 * SECONDS
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the composition root needs. ``environment`` is the merged environment and ``.env``
     that the credential readers look into; it holds secrets and is never shown."""
@@ -80,6 +104,8 @@ class Config:
     upstream: Upstream
     log: Log
     usage: Recording
+    pool: Pool
+    limits: Limits
     state_dir: Path
     home: Path
     # Files with sign-ins of other programs: read once and left alone, instead of kept up to date.
@@ -236,6 +262,43 @@ SETTINGS: tuple[Setting, ...] = (
         "how long the ledger of requests in the state folder is kept",
     ),
     Setting("METRICS_ENABLED", _switch, "true", "switch", "serve GET /metrics for Prometheus"),
+    Setting(
+        "TOKEN_SELECTION_STRATEGY", _word(*STRATEGIES), "sequential", "word",
+        "which account a new conversation gets: sequential, optimal, round_robin or least_loaded",
+    ),
+    Setting(
+        "KIROPROXY_ACCOUNT_CONCURRENCY", _whole(0, 100_000), "256", "requests",
+        "how many an account serves at once; 0 without a limit",
+    ),
+    Setting(
+        "KIROPROXY_ACCOUNT_REQUESTS_PER_MINUTE", _whole(0, 100_000), "0", "requests",
+        "how many an account starts in a minute, ten of them at once; 0 without a limit",
+    ),
+    Setting(
+        "CRON_NEAR_MINUTES", _whole(1, 1440), "15", "min",
+        "a token is renewed this long before it expires, but not in the first three quarters of its life",
+    ),
+    Setting(
+        "CRON_REFRESH_TOKEN", _switch, "true", "switch",
+        "renew tokens in the background; otherwise only when a request needs one",
+    ),
+    Setting(
+        "REQUEST_MAX_RETRIES", _whole(0, 20), "3", "tries",
+        "how often a request is tried again, other accounts apart",
+    ),
+    Setting(
+        "REQUEST_BASE_DELAY", _whole(1, 60_000), "400", "ms",
+        "the longest pause before the first of them; it doubles up to 8 s",
+    ),
+    Setting(
+        "MAX_CONCURRENT_SESSIONS", _whole(0, 100_000), "1000", "requests",
+        "how many this server answers at once, others wait in line; 0 without a limit",
+    ),
+    Setting("SESSION_TIMEOUT_MINUTES", _whole(1, 1440), "60", "min", "one request with all its tries"),
+    Setting(
+        "KIROPROXY_QUEUE_WAIT_S", _seconds, "30", "s",
+        "how long a request waits in line for the server, or for an account that is full",
+    ),
     Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
 )  # fmt: skip
 
@@ -287,6 +350,8 @@ def load(
         usage=Recording(
             retention_days=values["USAGE_RETENTION_DAYS"], metrics=values["METRICS_ENABLED"]
         ),
+        pool=_pool(values),
+        limits=_limits(values),
         state_dir=values["KIROPROXY_STATE_DIR"],
         home=home,
         copies_sign_ins=values["KIROPROXY_IMPORT"] == "copy",
@@ -310,6 +375,26 @@ def _upstream(values: Mapping[str, Any]) -> Upstream:
         first_byte_timeout_s=values["KIROPROXY_FIRST_BYTE_TIMEOUT_S"],
         idle_timeout_s=values["KIROPROXY_IDLE_TIMEOUT_S"],
         total_timeout_s=values["KIROPROXY_TOTAL_TIMEOUT_S"],
+    )
+
+
+def _pool(values: Mapping[str, Any]) -> Pool:
+    return Pool(
+        strategy=values["TOKEN_SELECTION_STRATEGY"],
+        concurrency=values["KIROPROXY_ACCOUNT_CONCURRENCY"],
+        per_minute=values["KIROPROXY_ACCOUNT_REQUESTS_PER_MINUTE"],
+        renew_ahead_s=values["CRON_NEAR_MINUTES"] * MINUTES,
+        renew_in_background=values["CRON_REFRESH_TOKEN"],
+    )
+
+
+def _limits(values: Mapping[str, Any]) -> Limits:
+    return Limits(
+        sessions=values["MAX_CONCURRENT_SESSIONS"],
+        session_timeout_s=values["SESSION_TIMEOUT_MINUTES"] * MINUTES,
+        queue_wait_s=values["KIROPROXY_QUEUE_WAIT_S"],
+        max_retries=values["REQUEST_MAX_RETRIES"],
+        base_delay_s=values["REQUEST_BASE_DELAY"] / 1000,
     )
 
 

@@ -23,7 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("app", "simulator"),
     ("handlers",),
     ("relay",),
-    ("retry",),
+    ("retry", "admission"),
     ("usage",),
     ("accounts",),
     ("upstream", "api"),

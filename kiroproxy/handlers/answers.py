@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kiroproxy import logs
+from kiroproxy.admission import Admission
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
 from kiroproxy.api.events import Usage
 from kiroproxy.api.tokens import estimate_turn
@@ -45,12 +46,19 @@ class AnswerHandler:
     """Serves one dialect's generation route."""
 
     def __init__(
-        self, dialect: Dialect, relay: Relay, gate: Gate, journal: Journal, ping_interval_s: float
+        self,
+        dialect: Dialect,
+        relay: Relay,
+        gate: Gate,
+        journal: Journal,
+        admission: Admission,
+        ping_interval_s: float,
     ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._gate = gate
         self._journal = journal
+        self._admission = admission
         self._ping_interval_s = ping_interval_s
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
@@ -79,10 +87,11 @@ class AnswerHandler:
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
         turn = self._dialect.parse(request.body, request.headers.get)
         trace.model, trace.stream = turn.model, turn.stream
-        if turn.stream:
-            await self._stream(request, exchange, turn, trace)
-            return None
-        return await self._whole(request, turn, trace)
+        async with self._admission.place():
+            if turn.stream:
+                await self._stream(request, exchange, turn, trace)
+                return None
+            return await self._whole(request, turn, trace)
 
     async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
         headers = AnswerHeaders(turn, _SSE_HEADERS)
@@ -97,7 +106,8 @@ class AnswerHandler:
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         try:
-            outcome = await self._relay.answer(turn, delivery, trace)
+            async with self._admission.session():
+                outcome = await self._relay.answer(turn, delivery, trace)
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
@@ -115,7 +125,8 @@ class AnswerHandler:
         headers = AnswerHeaders(turn)
         answer_id = self._dialect.make_id(request.id)
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn), headers)
-        outcome = await self._relay.answer(turn, delivery, trace)
+        async with self._admission.session():
+            outcome = await self._relay.answer(turn, delivery, trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response
