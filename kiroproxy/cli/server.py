@@ -25,8 +25,8 @@ from kiroproxy.errors import ConfigError
 from kiroproxy.simulator import Simulator
 
 _NO_ACCOUNT = (
-    "sign in to the Kiro IDE on this machine, or set KIRO_API_KEY or KIRO_AUTH_TOKEN "
-    "(docs/configuration.md); requests are refused until then"
+    "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
+    "(docs/configuration.md has more ways); requests are refused until then"
 )
 
 

@@ -6,8 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from dotenv import dotenv_values
-
+from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.config import SETTINGS, Config, load
 
 _STATE_DIR = next(s for s in SETTINGS if s.name == "KIROPROXY_STATE_DIR")
@@ -27,5 +26,4 @@ def load_config(arguments: argparse.Namespace) -> Config:
     flags = {"HOST": "127.0.0.1"}
     if arguments.state_dir:
         flags[_STATE_DIR.name] = arguments.state_dir
-    dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
-    return load(flags, os.environ, dotenv, Path.home())
+    return load(flags, os.environ, read_dotenv(), Path.home())
