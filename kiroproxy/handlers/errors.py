@@ -11,12 +11,12 @@ from kiroproxy.http import Request, Response
 _log = logging.getLogger("kiroproxy.http")
 
 
-def render_error(request: Request | None, error: KiroProxyError) -> Response:
-    """The answer for ``error``. ``request`` is None when its head did not even parse."""
+def render_error(request: Request, error: KiroProxyError) -> Response:
+    """The answer for ``error``. ``request`` is empty but for its id when its head did not parse."""
     if error.kind is Kind.UNAUTHENTICATED:
-        peer = request.peer if request else ""
-        _log.warning("refused: %s", error.message, extra={"fields": {"peer": peer}})
-    status, headers, body = error_response(error, request.id if request else "")
+        fields = {"peer": request.peer}
+        _log.warning("refused: %s", error.message, extra={"fields": fields})
+    status, headers, body = error_response(error, request.id)
     return Response(status, body, headers)
 
 
