@@ -45,7 +45,8 @@ from kiroproxy.retry import RetryPolicy
 from kiroproxy.secret import Secret
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
-from kiroproxy.usage import Feed, Journal, Ledger, QuotaWatch
+from kiroproxy.usage import Feed, Journal, Ledger, PromptLog, QuotaWatch
+from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
 
@@ -90,6 +91,8 @@ class App:
         feed = Feed()
         journal = Journal(self.metrics, ledger, feed, self._clock)
         ledger.prune()
+        await journal.restore()
+        prompts = self._prompts(feed, key)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(
@@ -107,7 +110,7 @@ class App:
         views = Accounts(accounts, quotas, self._clock)
         events = EventsHandler(LocalGate(gate), views, self.metrics, feed)
         routes = [
-            *self._routes(gate, relay, accounts, journal),
+            *self._routes(gate, relay, accounts, journal, prompts),
             *self._figures(LocalGate(gate), accounts, quotas, views, ledger, journal),
             Route("GET", "/api/events", events),
         ]
@@ -135,7 +138,8 @@ class App:
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        return KiroCalls(client, overrides, CallTimeouts(chat=_chat_timeouts(upstream)))
+        timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
+        return KiroCalls(client, overrides, timeouts, self.metrics)
 
     async def _tls(self) -> ssl.SSLContext | None:
         """None when every host is replaced by a plain one: reading the certificates takes a while."""
@@ -145,13 +149,31 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
+    def _prompts(self, feed: Feed, key: Secret) -> PromptLog | None:
+        mode = self._config.usage.prompts
+        if mode == "none":
+            return None
+        write = to_console if mode == "console" else to_files(self._config.state_dir / FOLDER)
+        prompts = PromptLog(write, key)
+        feed.listen(prompts.finished)
+        self._cleanup.push_async_callback(prompts.close)
+        _log.warning("PROMPT_LOG_MODE=%s: prompts and answers are being logged", mode)
+        return prompts
+
     def _routes(
-        self, gate: Gate, relay: Relay, accounts: AccountManager, journal: Journal
+        self,
+        gate: Gate,
+        relay: Relay,
+        accounts: AccountManager,
+        journal: Journal,
+        prompts: PromptLog | None,
     ) -> list[Route]:
         ping_interval_s = self._config.server.ping_interval_s
         limits = self._config.limits
         admission = Admission(limits.sessions, limits.queue_wait_s, limits.session_timeout_s)
-        messages = AnswerHandler(MESSAGES, relay, gate, journal, admission, ping_interval_s)
+        messages = AnswerHandler(
+            MESSAGES, relay, gate, journal, admission, ping_interval_s, prompts
+        )
         models = ModelsHandler(accounts, gate)
         static = StaticHandler()
         return [

@@ -24,6 +24,7 @@ MINUTES = 60 * SECONDS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+PROMPT_LOGS = ("none", "console", "file")
 IMPORTS = ("share", "copy")
 STRATEGIES = ("sequential", "optimal", "round_robin", "least_loaded")
 
@@ -66,10 +67,12 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What is kept about requests, and who may read the figures. ``retention_days``: the ledger's."""
+    """What is kept about requests. ``retention_days``: the ledger's. ``metrics``: whether there is a
+    ``/metrics``. ``prompts``: where prompts and answers are logged, see PROMPT_LOGS."""
 
     retention_days: int = 30
     metrics: bool = True
+    prompts: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,10 @@ SETTINGS: tuple[Setting, ...] = (
         "USAGE_RETENTION_DAYS", _whole(1, 3650), "30", "days",
         "how long the ledger of requests in the state folder is kept",
     ),
+    Setting(
+        "PROMPT_LOG_MODE", _word(*PROMPT_LOGS), "none", "word",
+        "none; console: prompts and answers go to the log; file: to prompts/ in the state folder",
+    ),
     Setting("METRICS_ENABLED", _switch, "true", "switch", "serve GET /metrics for Prometheus"),
     Setting(
         "TOKEN_SELECTION_STRATEGY", _word(*STRATEGIES), "sequential", "word",
@@ -348,7 +355,9 @@ def load(
             console=values["LOG_CONSOLE"],
         ),
         usage=Recording(
-            retention_days=values["USAGE_RETENTION_DAYS"], metrics=values["METRICS_ENABLED"]
+            retention_days=values["USAGE_RETENTION_DAYS"],
+            metrics=values["METRICS_ENABLED"],
+            prompts=values["PROMPT_LOG_MODE"],
         ),
         pool=_pool(values),
         limits=_limits(values),

@@ -131,7 +131,13 @@ class Account:
             self.pace.active,
             self.last_used,
             self.pace.wait_s(self._shop.clock.monotonic()),
+            self._expiry(),
         )
+
+    def _expiry(self) -> float | None:
+        tokens = self.credential.tokens
+        known = tokens.access is not None and math.isfinite(tokens.expires_at_epoch_s)
+        return tokens.expires_at_epoch_s if known else None
 
     def identity(self) -> Identity:
         """Who calls are made as now. Raises CredentialError when there is no token at all."""

@@ -33,7 +33,8 @@ class AccountView:
 
     ``remaining``: credits, None when not known. ``active``: requests under way. ``last_used``: grows
     with each request of any account, 0 before the first. ``wait_s``: until its pace lets a request
-    start; infinite when only the end of another one helps.
+    start; infinite when only the end of another one helps. ``expires_at_epoch_s``: the token's end,
+    None without a token or when it has none.
     """
 
     id: str
@@ -46,6 +47,7 @@ class AccountView:
     active: int = 0
     last_used: int = 0
     wait_s: float = 0.0
+    expires_at_epoch_s: float | None = None
 
     @property
     def is_able(self) -> bool:

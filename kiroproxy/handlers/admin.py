@@ -21,6 +21,7 @@ from kiroproxy.usage.ledger import MAX_PAGE
 Json = dict[str, Any]
 
 PAGE: Final = 50
+_LAST_EPOCH_S: Final = 253_402_300_800.0  # the year 10000, where RFC 3339 ends
 _PRIVATE: Final[tuple[RawHeader, ...]] = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -149,8 +150,8 @@ def _token_json(index: int, view: AccountView, account: Json, used_epoch_s: floa
         "token_preview": f"***{view.id}",
         "auth_type": view.kind.value.lower(),
         "remaining_usage": account["remaining"] or 0,
-        "expires_at": None,
-        "last_used": None if used_epoch_s is None else _rfc3339(used_epoch_s),
+        "expires_at": _rfc3339(view.expires_at_epoch_s),
+        "last_used": _rfc3339(used_epoch_s),
         "status": _STATUS_WORDS.get(view.status.state, "error"),
     }
     if account["limit"] is not None:
@@ -180,7 +181,9 @@ def _limit(query: dict[str, list[str]]) -> int:
     return int(text)
 
 
-def _rfc3339(epoch_s: float) -> str:
+def _rfc3339(epoch_s: float | None) -> str | None:
+    if epoch_s is None or not 0 < epoch_s < _LAST_EPOCH_S:
+        return None
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds")
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from kiroproxy import logs
 from kiroproxy.admission import Admission
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
-from kiroproxy.api.events import Usage
+from kiroproxy.api.events import AnswerEvent, Usage
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.errors import InternalError, KiroProxyError
-from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery
+from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery, recorded
 from kiroproxy.handlers.errors import status_of
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.http import Exchange
@@ -21,7 +21,7 @@ from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
 from kiroproxy.relay import Relay
-from kiroproxy.usage import Journal, Trace
+from kiroproxy.usage import Journal, PromptLog, Trace
 
 _SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -53,6 +53,7 @@ class AnswerHandler:
         journal: Journal,
         admission: Admission,
         ping_interval_s: float,
+        prompts: PromptLog | None = None,
     ) -> None:
         self._dialect = dialect
         self._relay = relay
@@ -60,6 +61,7 @@ class AnswerHandler:
         self._journal = journal
         self._admission = admission
         self._ping_interval_s = ping_interval_s
+        self._prompts = prompts
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
@@ -85,15 +87,23 @@ class AnswerHandler:
             raise
 
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
+        said = self._prompts.open(request.id, request.body) if self._prompts else None
         turn = self._dialect.parse(request.body, request.headers.get)
         trace.model, trace.stream = turn.model, turn.stream
         async with self._admission.place():
             if turn.stream:
-                await self._stream(request, exchange, turn, trace)
+                await self._stream(request, exchange, turn, trace, said)
                 return None
-            return await self._whole(request, turn, trace)
+            return await self._whole(request, turn, trace, said)
 
-    async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
+    async def _stream(
+        self,
+        request: Request,
+        exchange: Exchange,
+        turn: Turn,
+        trace: Trace,
+        said: list[AnswerEvent] | None,
+    ) -> None:
         headers = AnswerHeaders(turn, _SSE_HEADERS)
         encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn)
         usage = Usage(input_tokens=estimate_turn(turn))
@@ -107,7 +117,7 @@ class AnswerHandler:
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         try:
             async with self._admission.session():
-                outcome = await self._relay.answer(turn, delivery, trace)
+                outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
@@ -121,12 +131,14 @@ class AnswerHandler:
             delivery.finish(outcome.ending)
             self._journal.answered(trace, outcome.ending, outcome.doubtful)
 
-    async def _whole(self, request: Request, turn: Turn, trace: Trace) -> Response:
+    async def _whole(
+        self, request: Request, turn: Turn, trace: Trace, said: list[AnswerEvent] | None
+    ) -> Response:
         headers = AnswerHeaders(turn)
         answer_id = self._dialect.make_id(request.id)
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn), headers)
         async with self._admission.session():
-            outcome = await self._relay.answer(turn, delivery, trace)
+            outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response

@@ -264,3 +264,39 @@ async def test_a_wrong_key_is_counted_and_not_recorded(tmp_path: Path) -> None:
         assert (await read_answer(reader)).status == 401
         assert home.app.metrics.failures == {"unauthenticated": 1}
         assert (await get(home, "/api/requests")).json == {"requests": []}
+
+
+async def test_prompts_are_logged_only_when_asked_for(tmp_path: Path) -> None:
+    async with house(tmp_path / "off") as home:
+        await home.ask("Hi")
+        assert not (home.state_dir / "prompts").exists()
+    async with house(tmp_path / "on", PROMPT_LOG_MODE="file") as home:
+        whole = await home.ask("[[sim:say Good day]]")
+        await home.send("POST", "/v1/messages", turn("[[sim:say Well]]", stream=True))
+        await home.send("POST", "/v1/messages", b"no json")
+    (file,) = (tmp_path / "on" / "state" / "prompts").iterdir()
+    first, second, third = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+    assert first["request_id"] == whole.headers["x-request-id"]
+    assert first["prompt"]["messages"][0]["content"] == "[[sim:say Good day]]"
+    assert [first["answer"], second["answer"]] == [[["text", "Good day"]], [["text", "Well"]]]
+    assert (third["prompt"], third["outcome"], third["answer"]) == ("no json", "failed", [])
+
+
+async def test_renewals_are_counted(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.ask("Hi")
+        home.kiro.tokens.revoke_access("social")
+        assert (await home.ask("Hi")).status == 200
+        values = metric_values((await get(home, "/metrics")).body)
+        assert values["kiroproxy_refreshes_total", (("result", "renewed"),)] == 2
+        assert values["kiroproxy_retries_total", (("step", "refresh"),)] == 1
+
+
+async def test_tokens_know_expiry_and_last_use_after_a_restart(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.ask("Hi")
+        before = (await get(home, "/api/tokens")).json["tokens"][0]
+    async with house(tmp_path) as home:
+        after = (await get(home, "/api/tokens")).json["tokens"][0]
+    assert before["expires_at"] > before["last_used"] > "2020"
+    assert after["last_used"] == before["last_used"]
