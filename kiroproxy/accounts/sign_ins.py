@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, Place, maybe_text
+from kiroproxy.accounts.entries import Entry, Place, maybe_text, printable
 from kiroproxy.accounts.files import (
     FileLock,
     make_private_folder,
@@ -47,13 +47,13 @@ def own_sign_ins(state_dir: Path) -> list[SignIn]:
         paths = [p for p in (state_dir / FOLDER).iterdir() if _FILE.fullmatch(p.name)]
     except FileNotFoundError:
         return []
-    paths.sort(key=lambda p: (maybe_read_object(p).get("createdAt", ""), p.name))
+    paths.sort(key=lambda p: (str(maybe_read_object(p).get("createdAt", "")), p.name))
     return [SignIn(p.stem, _name(p), p) for p in paths]
 
 
 def _name(path: Path) -> str:
     try:
-        return maybe_text(maybe_read_object(path), "description")
+        return printable(maybe_text(maybe_read_object(path), "description"))
     except CredentialError:
         return ""
 

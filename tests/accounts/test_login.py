@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.accounts import AccountManager, TokenStore, load_credentials, sign_ins
+from kiroproxy.accounts import (
+    AccountManager,
+    AccountSettings,
+    State,
+    TokenStore,
+    load_credentials,
+    sign_ins,
+)
 from kiroproxy.accounts.files import FileLock
 from kiroproxy.accounts.login import SignedIn, sign_in_social, sign_in_to_portal
 from kiroproxy.clock import SystemClock
-from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
+from kiroproxy.errors import CredentialError, KiroProxyError, NoAccountError, UpstreamError
 from kiroproxy.kiro.hosts import Overrides
 from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.sign_in import (
@@ -195,6 +202,55 @@ async def test_kept_sign_in_is_loaded_renewed_and_written_back(label: str, tmp_p
         assert (saved["description"], saved["createdAt"]) == ("mine", found.fields["createdAt"])
         again = load_credentials({}, tmp_path, tmp_path / "state").credentials[0]
         assert (again.id, again.tokens.refresh.reveal()) == (kept.id, saved["refreshToken"])
+
+
+async def test_running_server_takes_a_repeated_sign_in_up(tmp_path: Path) -> None:
+    async with simulated(device_polls=0) as (kiro, calls, service):
+        for _ in range(2):
+            found = await sign_in(calls, Portal(), Said())
+            kept = sign_ins.save(tmp_path, found.id, "work", found.fields)
+            if kept.id == found.id:  # the first: serve with it until the service revokes it
+                (credential,) = load_credentials({}, tmp_path, tmp_path).credentials
+                store, clock = TokenStore(tmp_path, SystemClock()), SystemClock()
+                quick = AccountSettings(source_poll_s=0.1)
+                manager = AccountManager([credential], store, service, clock, quick)
+                await manager.start()
+                kiro.tokens.revoke_access("builder")
+                kiro.tokens.revoke_refresh("builder")
+                with pytest.raises(NoAccountError, match="sign in"):
+                    await manager.refresh(await manager.lease(""))
+        try:
+            while manager.accounts()[0].status.state is State.REVOKED:
+                await asyncio.sleep(0.05)
+            lease = await manager.lease("")
+            # Only the new client may renew the new token.
+            await manager.refresh(lease)
+            assert json.loads(kept.path.read_text())["clientId"] == found.fields["clientId"]
+        finally:
+            await manager.stop()
+
+
+async def test_two_servers_share_a_sign_in(tmp_path: Path) -> None:
+    async with simulated(device_polls=0) as (kiro, calls, service):
+        found = await sign_in(calls, SocialProvider.GOOGLE, Said())
+        kept = sign_ins.save(tmp_path, found.id, "mine", found.fields)
+        managers = []
+        for _ in range(2):
+            loaded = load_credentials({}, tmp_path, tmp_path).credentials
+            store = TokenStore(tmp_path, SystemClock())
+            managers.append(AccountManager(loaded, store, service, SystemClock()))
+        try:
+            leases = [await manager.lease("") for manager in managers]
+            kiro.tokens.revoke_access("social")
+            pairs = zip(managers, leases, strict=True)
+            renewed = await asyncio.gather(*(m.refresh(lease) for m, lease in pairs))
+            assert renewed[0].identity.token == renewed[1].identity.token
+            assert len(kiro.received("refresh")) == 1
+        finally:
+            for manager in managers:
+                await manager.stop()
+        token = renewed[0].identity.token.reveal()
+        assert json.loads(kept.path.read_text())["accessToken"] == token
 
 
 @pytest.mark.parametrize("target", [Portal(), SocialProvider.GITHUB])
