@@ -37,7 +37,7 @@ def redact(text: str) -> str:
     return _SECRETS.sub("***", text)
 
 
-# What ends a line, moves a terminal's cursor, turns the writing direction, all of it unfit for one line.
+# What ends a line, moves a terminal's cursor, or turns the direction of writing.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _LONGEST = 4_000  # characters of a message or value; a client's own words can have millions
 

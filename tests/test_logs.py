@@ -29,6 +29,7 @@ def restored() -> Iterator[None]:
     logger = logging.getLogger("kiroproxy")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
+        handler.close()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
 
