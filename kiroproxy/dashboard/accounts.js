@@ -110,10 +110,10 @@ function overageText({ status, used, charges, currency }) {
   return `${format.credits(used)} credits${cost}`;
 }
 
-function footnotes({ source, fetched_epoch_s: fetched, stale }) {
+function footnotes({ source, label, fetched_epoch_s: fetched, stale }) {
   const when = fetched ? `Limits as of ${format.relative(fetched)}` : "";
   return [
     stale && fetched ? el("strong", { class: "stale" }, "Old: ") : null,
-    [when, source ? `sign-in from ${source}` : ""].filter(Boolean).join(" · "),
+    [when, source && source !== label ? `sign-in from ${source}` : ""].filter(Boolean).join(" · "),
   ];
 }

@@ -9,26 +9,33 @@ import { Requests } from "/static/requests.js";
 import { Setup } from "/static/setup.js";
 
 const POLL_MS = 15_000;
+const RETELL_MS = 5000; // "in 12 s" has to move on
 const AFTER_NEWS_MS = 1500; // the ledger writes in batches; many events make one question
 
 const activity = new Activity();
 const requests = new Requests();
+let accounts = [];
 let timer = 0;
 let watching = false;
 
 function showUsage(usage) {
-  showAccounts(usage.accounts);
+  showPool(usage.accounts);
   activity.update(usage);
-  const ready = usage.accounts.filter(({ state }) => state === "ready").length;
-  byId("fig-ready").textContent = `${ready} of ${usage.accounts.length}`;
   const hour = usage.series.minute;
   const sum = (field) => hour.reduce((total, bucket) => total + bucket[field], 0);
   byId("fig-hour").textContent = format.count(sum("requests"));
   byId("fig-hour-what").textContent = `requests in the last hour, ${format.count(sum("failures"))} failed`;
-  showRemaining(usage.accounts);
 }
 
-function showRemaining(accounts) {
+function showPool(pool) {
+  accounts = pool;
+  showAccounts(accounts);
+  const ready = accounts.filter(({ state }) => state === "ready").length;
+  byId("fig-ready").textContent = `${ready} of ${accounts.length}`;
+  showRemaining();
+}
+
+function showRemaining() {
   const told = accounts.filter(({ remaining }) => typeof remaining === "number");
   const left = told.reduce((total, { remaining }) => total + remaining, 0);
   byId("fig-left").textContent = told.length ? format.short(left) : format.NONE;
@@ -75,8 +82,9 @@ const NEWS = {
     refreshSoon();
   },
   account: (data) => {
-    say(`Account ${data.label || data.id || ""}: ${data.state || "changed"}`);
-    refreshSoon();
+    const before = accounts.find(({ id }) => id === data.id);
+    if (before?.state !== data.state) say(`Account ${data.label || data.id}: ${data.state}`);
+    showPool(before ? accounts.map((one) => (one === before ? data : one)) : [...accounts, data]);
   },
   active: (data) => { byId("fig-active").textContent = format.count(data.streams); },
 };
@@ -144,6 +152,7 @@ async function showVersion() {
 byId("theme").addEventListener("click", nextTheme);
 byId("key").addEventListener("submit", unlock);
 document.addEventListener("visibilitychange", () => document.hidden || refreshSoon());
+setInterval(() => document.hidden || !accounts.length || showAccounts(accounts), RETELL_MS);
 showTheme(document.documentElement.dataset.theme || "auto");
 new Setup();
 void showVersion().catch(() => {});
