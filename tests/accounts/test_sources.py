@@ -350,6 +350,23 @@ async def test_store_is_never_written_and_followed_when_the_cli_renews(tmp_path:
     assert (restarted.id, restarted.tokens.refresh.reveal()) == (found.id, "by-the-CLI")
 
 
+def test_store_in_wal_mode_is_read_without_a_trace_and_while_the_cli_writes(
+    tmp_path: Path,
+) -> None:
+    path = make_store(kiro_cli(tmp_path), {ODIC: TOKEN, ODIC_REG: REGISTRATION}, wal=True)
+    assert tokens(load(tmp_path)) == [LONG]
+    assert [p.name for p in path.parent.iterdir()] == ["data.sqlite3"]
+    cli = sqlite3.connect(path)
+    try:
+        newer = json.dumps({**TOKEN, "refresh_token": "in-the-log"})
+        cli.execute("UPDATE auth_kv SET value = ? WHERE key = ?", (newer, ODIC))
+        cli.commit()
+        cli.execute("BEGIN IMMEDIATE")
+        assert tokens(load(tmp_path)) == ["in-the-log"]
+    finally:
+        cli.close()
+
+
 async def test_cli_that_signed_out_is_told(tmp_path: Path) -> None:
     path = make_store(kiro_cli(tmp_path), {ODIC: TOKEN, ODIC_REG: REGISTRATION})
     (found,) = load(tmp_path).credentials
