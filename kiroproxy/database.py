@@ -105,13 +105,20 @@ class _Broken(Exception):
 
 
 class _Job:
-    """``done`` None: submitted, nobody waits."""
+    """``done`` None: submitted, nobody waits. ``is_urgent``: it does not wait for company either."""
 
-    __slots__ = ("done", "work")
+    __slots__ = ("done", "is_urgent", "work")
 
-    def __init__(self, work: Work, done: concurrent.futures.Future[Any] | None = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        done: concurrent.futures.Future[Any] | None = None,
+        *,
+        is_urgent: bool = False,
+    ) -> None:
         self.work = work
         self.done = done
+        self.is_urgent = is_urgent
 
 
 class Database:
@@ -149,10 +156,11 @@ class Database:
         self._jobs.put(_Job(work, done))
         return await asyncio.wrap_future(done)
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: Work, *, is_urgent: bool = False) -> None:
         """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
 
-        A failure undoes this work alone and is logged.
+        ``is_urgent``: at once, for what a killed process should not have forgotten. A failure
+        undoes this work alone and is logged.
         """
         if self._is_closed:
             return
@@ -161,7 +169,7 @@ class Database:
             if self._dropped == 1:
                 _log.warning("the state file does not keep up; some records are lost")
             return
-        self._jobs.put(_Job(work))
+        self._jobs.put(_Job(work, is_urgent=is_urgent))
 
     async def close(self) -> None:
         """Write what was submitted, then close the file. What comes later is ignored."""
@@ -196,7 +204,7 @@ class Database:
         give_up_at_s = time.monotonic() + BATCH_S
         while job is not None and job.done is None:
             batch.append(job)
-            if len(batch) >= MAX_BATCH:
+            if job.is_urgent or len(batch) >= MAX_BATCH:
                 return batch, None, True
             try:
                 job = self._jobs.get(timeout=max(0.0, give_up_at_s - time.monotonic()))

@@ -174,7 +174,6 @@ class Account:
             self.pace.throttled(now.monotonic_s)
         if event is Event.QUOTA_SPENT:
             self.remaining = 0.0
-            self._quota_doubt_until_s = now.monotonic_s + _QUOTA_DOUBT_S
         self._become(
             advance(self.status, event, now, reason=reason, kind=kind, retry_after_s=retry_after_s),
             event.value,
@@ -200,6 +199,7 @@ class Account:
             return
         self.status = status
         if status.state is not before.state:
+            self._quota_doubt_until_s = self._shop.clock.monotonic() + _QUOTA_DOUBT_S
             quiet = status.state in ABLE and before.state in ABLE
             _log.log(
                 logging.DEBUG if quiet else logging.INFO,
@@ -301,9 +301,7 @@ class Account:
             return error
         except Exception:
             _log.exception("account %s: the renewal broke off", self.id)
-            failure = InternalError(
-                "The sign-in could not be renewed because of an internal error."
-            )
+            failure = InternalError("The sign-in could not be renewed: an internal error.")
             self._not_renewed(Event.RENEWAL_FAILED, failure)
             return failure
         self._renewal_failures = 0

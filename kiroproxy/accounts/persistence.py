@@ -110,8 +110,8 @@ class StateBook:
             return {}
 
     def save(self, saved: Saved) -> None:
-        """Write the row soon, unless another process has something graver to say."""
-        self._database.submit(lambda connection: self._write(connection, saved))
+        """Write the row at once, unless another process has something graver to say. Does not wait."""
+        self._database.submit(lambda connection: self._write(connection, saved), is_urgent=True)
 
     # -- in the database's thread
 

@@ -191,6 +191,20 @@ async def test_restart_after_a_clock_jump(folder: Path, skew_s: float) -> None:
     await second.stop()
 
 
+async def test_figures_that_lag_behind_do_not_undo_what_was_restored(folder: Path) -> None:
+    first = await start(folder)
+    await first.fail(Health.EXHAUST)
+    await first.stop()
+    second = await start(folder)
+    account_id = second.manager.accounts()[0].id
+    second.manager.set_remaining(account_id, 800.0, None)
+    assert second.states()[0] is State.EXHAUSTED
+    await second.clock.advance(301)
+    second.manager.set_remaining(account_id, 800.0, None)
+    assert second.states()[0] is State.READY
+    await second.stop()
+
+
 async def test_disabled_stays_what_the_configuration_says(folder: Path) -> None:
     first = await start(folder)
     await first.fail(Health.SUSPEND)

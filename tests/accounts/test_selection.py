@@ -78,10 +78,15 @@ def exhausted() -> Status:
     return advance(Status(), Event.QUOTA_SPENT, NOW, reason="Spent.", kind=Kind.QUOTA)
 
 
+def day_spent() -> Status:
+    return advance(Status(), Event.DAY_SPENT, NOW, reason="Enough.", kind=Kind.RATE_LIMITED)
+
+
 ERRORS = [
     ([cooling(5), exhausted()], Kind.RATE_LIMITED, True),
     ([cooling(5, Kind.UPSTREAM_FAILED)], Kind.UPSTREAM_FAILED, True),
     ([exhausted(), in_state(State.REVOKED)], Kind.QUOTA, False),
+    ([day_spent()], Kind.RATE_LIMITED, False),
     (
         [in_state(State.REVOKED), in_state(State.SUSPENDED)],
         Kind.UPSTREAM_UNAUTHENTICATED,
