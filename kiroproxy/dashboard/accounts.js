@@ -47,11 +47,14 @@ function subtitle({ plan, kind, id, label }) {
 
 function whyNotReady({ state, reason, until_epoch_s: until }) {
   if (state === "ready" && !reason) return null;
-  const words = [reason && sentence(reason), reason ? DUTIES[state] : MEANINGS[state]];
+  const words = [reason && sentence(reason.replace(REQUEST_ID, "")), reason ? DUTIES[state] : MEANINGS[state]];
   const end = until && !isPast(until)
     ? el("time", { title: format.full(until) }, `Ends ${format.relative(until)}.`) : null;
-  return el("p", { class: "why" }, words.filter(Boolean).map((text) => `${text} `), end);
+  return el("p", { class: "why", title: reason || null }, words.filter(Boolean).map((text) => `${text} `), end);
 }
+
+// Of use to the service's support, and long: the failed request in the list below has it, too.
+const REQUEST_ID = / ?\(Kiro request id [^)]*\)/;
 
 const isPast = (epochS) => epochS < Date.now() / 1000;
 

@@ -38,7 +38,7 @@ function showPool(pool) {
 function showRemaining() {
   const told = accounts.filter(({ remaining }) => typeof remaining === "number");
   const left = told.reduce((total, { remaining }) => total + remaining, 0);
-  byId("fig-left").textContent = told.length ? format.short(left) : format.NONE;
+  byId("fig-left").textContent = told.length ? format.count(left) : format.NONE;
   const part = told.length < accounts.length ? ` on ${told.length} of ${accounts.length} accounts` : "";
   const old = told.some(({ stale }) => stale) ? ", partly old figures" : "";
   byId("fig-left-what").textContent = told.length ? `credits left${part}${old}` : "credits left: not known";

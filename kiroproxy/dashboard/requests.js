@@ -116,7 +116,7 @@ function details(request) {
   const facts = [
     ["Request", request.id], ["Route", request.dialect + (request.stream ? ", streamed" : ", whole")],
     ["Model asked of the service", request.upstream_model], ["Status", request.status],
-    ["Accounts and tries", format.plural(request.tries, "try").replace("trys", "tries")],
+    ["Tries", request.tries],
     ["Input tokens", sourced(request, "input_tokens")], ["Output tokens", sourced(request, "output_tokens")],
     ["Read from cache", sourced(request, "cache_read_tokens")],
     ["Written to cache", sourced(request, "cache_write_tokens")],
@@ -124,7 +124,7 @@ function details(request) {
     ["Error", [request.error_kind, request.error].filter(Boolean).join(": ")],
   ].filter(([, value]) => value !== "" && value !== null && value !== undefined);
   const list = el("dl", { class: "facts" },
-    facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)))));
+    facts.map(([name, value]) => el("div", { class: name === "Error" ? "wide" : null }, el("dt", {}, name), el("dd", {}, String(value)))));
   return el("tr", { role: "row", class: "more" }, el("td", { role: "cell", colspan: 9 }, list));
 }
 
