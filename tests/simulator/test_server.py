@@ -639,3 +639,48 @@ async def test_log_tells_what_came_in() -> None:
         assert received.json["conversationState"]["chatTriggerType"] == "MANUAL"
         assert received.headers["user-agent"] == "test/1"
         assert "aoaDemo" not in repr(received)
+
+
+async def test_social_device_flow() -> None:
+    headers = {**AGENT, **REST}
+    ask = {"clientId": "Kiro-CLI", "loginProvider": "Google"}
+    async with simulator() as sim:
+        device = (await call(sim, "POST", "/oauth/device/authorization", headers, ask)).json()
+        assert device["expiresInMilliseconds"] == 600_000
+        poll = {"deviceCode": device["deviceCode"], "clientId": "Kiro-CLI"}
+        waiting = await call(sim, "POST", "/oauth/device/poll", headers, poll)
+        assert (waiting.status, waiting.json()) == (200, {"status": "authorization_pending"})
+        done = (await call(sim, "POST", "/oauth/device/poll", headers, poll)).json()
+        assert (done["status"], done["identityProvider"]) == ("authorized", "Google")
+        assert (await refresh(sim, done["refreshToken"])).status == 200
+        again = await call(sim, "POST", "/oauth/device/poll", headers, poll)
+        assert again.json() == {"status": "invalid_token"}
+
+
+@pytest.mark.parametrize("ask", [{"clientId": "other", "loginProvider": "Google"}, {}])
+async def test_social_device_flow_is_strict(ask: dict[str, str]) -> None:
+    async with simulator() as sim:
+        reply = await call(sim, "POST", "/oauth/device/authorization", {**AGENT, **REST}, ask)
+        assert reply.json()["error"] == "invalid_request"
+
+
+async def test_token_of_a_device_sign_in_belongs_to_its_client() -> None:
+    headers = {**AGENT, **REST}
+    asked = {"clientName": "test", "clientType": "public"}
+    async with simulator(device_polls=0) as sim:
+        pairs = []
+        for _ in range(2):
+            client = (await call(sim, "POST", "/client/register", headers, asked)).json()
+            pairs.append({name: client[name] for name in ("clientId", "clientSecret")})
+        start = {**pairs[0], "startUrl": "https://team.awsapps.com/start"}
+        device = (await call(sim, "POST", "/device_authorization", headers, start)).json()
+        grant = {"grantType": "urn:ietf:params:oauth:grant-type:device_code"}
+        code = {"deviceCode": device["deviceCode"]}
+        tokens = (await call(sim, "POST", "/token", headers, {**pairs[0], **grant, **code})).json()
+        assert sim.requests[-1].account == "idc"
+        renewal = {"grantType": "refresh_token", "refreshToken": tokens["refreshToken"]}
+        statuses = [
+            (await call(sim, "POST", "/token", headers, {**pair, **renewal})).status
+            for pair in reversed(pairs)
+        ]
+        assert statuses == [400, 200]
