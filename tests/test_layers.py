@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("upstream", "api"),
     ("http", "kiro"),
     ("net", "eventstream"),
-    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database"),
+    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database", "values"),
 )
 BASE = frozenset(ROWS[-1])
 
