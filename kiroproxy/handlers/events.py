@@ -57,34 +57,35 @@ class EventsHandler:
             ping_interval_s=PING_INTERVAL_S,
             on_start=lambda: _RETRY,
         )
-        stream = _Stream(exchange, sse)
-        stop = self._feed.listen(stream.tell_request)
+        watcher = Watcher(exchange, sse)
+        stop = self._feed.listen(watcher.tell_request)
         try:
             sse.begin()
-            await self._look(stream)
+            if request.method != "HEAD":
+                await self._look(watcher)
             sse.end()
         finally:
             stop()
             sse.close()
 
-    async def _look(self, stream: _Stream) -> None:
+    async def _look(self, watcher: Watcher) -> None:
         """Tell what has changed, until the stream or the program ends.
 
         Looking is simpler than being told, costs nothing while nobody watches, and sees changes that
         time brings by itself.
         """
-        while not self._closed.is_set() and not stream.is_over:
-            stream.tell_active(self._metrics.active)
-            stream.tell_accounts(self._accounts.all())
+        while not self._closed.is_set() and not watcher.is_over:
+            watcher.tell_active(self._metrics.active)
+            watcher.tell_accounts(self._accounts.all())
             try:
                 await asyncio.wait_for(self._closed.wait(), _LOOK_S)
             except TimeoutError:
                 continue
 
 
-class _Stream:
-    """One watcher. Events are not kept for one that does not read: its stream ends, and it comes back
-    to a fresh page of figures."""
+class Watcher:
+    """Somebody who watches. Events are not kept for one that does not read: the stream ends, and whoever
+    comes back starts from fresh figures."""
 
     def __init__(self, exchange: Exchange, sse: SSEWriter) -> None:
         self._exchange = exchange

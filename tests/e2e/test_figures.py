@@ -200,6 +200,12 @@ async def test_events_tell_of_accounts(tmp_path: Path) -> None:
         assert account["reason"]
 
 
+async def test_head_of_events_is_answered_at_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        answer = await home.send("HEAD", "/api/events", headers=LOCAL)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_open_events_do_not_hold_up_the_end(tmp_path: Path) -> None:
     async with house(tmp_path, KIROPROXY_DRAIN_S="600") as home:
         reader, writer = await home.connect()
