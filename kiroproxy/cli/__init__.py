@@ -40,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kiroproxy: {error.message}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        return 130
+        return server.INTERRUPTED
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:
-    """``server`` may be left out: ``kiroproxy --demo`` and plain ``kiroproxy`` serve."""
-    if argv and argv[0] in (*COMMANDS, "-h", "--help", "--version"):
+    """``server`` may be left out: ``kiroproxy --demo``, ``kiroproxy 9000`` and plain ``kiroproxy``
+    serve. Any other word is a command, known or not."""
+    first = argv[0] if argv else "--"
+    if first in ("-h", "--help", "--version") or not (first.startswith("-") or first.isdigit()):
         return list(argv)
     return ["server", *argv]
 

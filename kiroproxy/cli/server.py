@@ -24,6 +24,8 @@ from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError
 from kiroproxy.simulator import Simulator
 
+INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
+
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
     "(docs/configuration.md has more ways); requests are refused until then"
@@ -80,7 +82,10 @@ def _serve(config: Config, simulator: Simulator | None) -> int:
     except OSError as error:
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve_until_signal(config, simulator))
+        try:
+            return runner.run(_serve_until_signal(config, simulator))
+        except asyncio.CancelledError:
+            return INTERRUPTED
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -95,9 +100,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve_until_signal(config: Config, simulator: Simulator | None) -> int:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _on_signals(stop, asyncio.current_task())
     if simulator is not None:
         url = await simulator.start()
         # A kept state folder outlives this simulator; the sign-in in it must please the next one.
@@ -118,6 +121,18 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         if simulator is not None:
             await simulator.stop()
     return 0
+
+
+def _on_signals(stop: asyncio.Event, serving: asyncio.Task[int] | None) -> None:
+    """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them."""
+
+    def told() -> None:
+        if stop.is_set() and serving is not None:
+            serving.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
 
 
 def _cannot_listen(config: Config, error: OSError) -> str:
