@@ -16,6 +16,7 @@ const activity = new Activity();
 const requests = new Requests();
 let accounts = [];
 let timer = 0;
+let soon = false;
 let watching = false;
 
 function showUsage(usage) {
@@ -61,6 +62,7 @@ function showTrouble(text) {
 /** Ask for everything now, and again after a while. */
 async function refresh() {
   clearTimeout(timer);
+  soon = false;
   try {
     showUsage(await getJson("/api/usage"));
     showTrouble("");
@@ -71,7 +73,10 @@ async function refresh() {
   timer = setTimeout(refresh, document.hidden ? POLL_MS * 8 : POLL_MS);
 }
 
+/** Once for all news of a moment; steady news must not put it off for ever. */
 function refreshSoon() {
+  if (soon) return;
+  soon = true;
   clearTimeout(timer);
   timer = setTimeout(refresh, AFTER_NEWS_MS);
 }
@@ -95,7 +100,10 @@ async function listen() {
   try {
     await watch((name, data) => NEWS[name]?.(data), (state) => {
       showLink(state);
-      if (state === "live") void requests.load().catch(() => {});
+      if (state === "live") {
+        void requests.load().catch(() => {});
+        refreshSoon();
+      }
     });
   } catch (error) {
     lock(error);

@@ -284,3 +284,16 @@ async def test_everything_has_a_name(browser: Browser, tmp_path: Path) -> None:
                 ).to_be_visible()
             await at.page.keyboard.press("Tab")
             await expect(at.page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+
+async def test_steady_news_do_not_hold_up_the_sums(browser: Browser, tmp_path: Path) -> None:
+    async with house(tmp_path) as home, opened(browser, home.port) as at:
+        await live(at.page)
+        figure = at.page.locator("#fig-hour")
+        for _ in range(40):  # four times as often as the page waits before it asks
+            await home.ask("[[sim:say hi]]")
+            await at.page.wait_for_timeout(350)
+            if await figure.inner_text() not in ("0", "–"):
+                break
+        assert int(await figure.inner_text()) < 40
+        assert await figure.inner_text() != "0"
