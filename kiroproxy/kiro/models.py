@@ -167,7 +167,8 @@ def _caches(entry: dict[str, Any]) -> bool:
 
 _ONE_MILLION: Final = re.compile(r"\[1m\]$", re.IGNORECASE)
 _THINKING: Final = re.compile(r"-thinking$", re.IGNORECASE)
-_DATE: Final = re.compile(r"-(?:20\d{6}|latest)(?:-v\d+(?::\d+)?)?$", re.IGNORECASE)
+_DATE: Final = re.compile(r"[-@](?:20\d{6}|latest)(?:-v\d+(?::\d+)?)?$", re.IGNORECASE)
+_VENDOR: Final = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.(?=claude)", re.IGNORECASE)  # Bedrock's
 _OLD_ORDER: Final = re.compile(r"^claude-(\d+(?:[.-]\d+)?)-(opus|sonnet|haiku)$")
 _DASHED_VERSION: Final = re.compile(r"(\d)-(\d+)(?!\d)(?=$|-)")
 _CLAUDE: Final = re.compile(rf"^claude-({'|'.join(FAMILIES)})-(\d+)(?:\.(\d+))?$")
@@ -197,7 +198,7 @@ def normalise(name: str) -> list[str]:
 
 def _bare(name: str) -> str:
     """Without provider prefix and window marker, in its own case."""
-    return _ONE_MILLION.sub("", name.strip().rsplit("/", 1)[-1]).strip()
+    return _VENDOR.sub("", _ONE_MILLION.sub("", name.strip().rsplit("/", 1)[-1]).strip())
 
 
 def claude_aliases(catalogue: Iterable[ModelInfo]) -> dict[str, str]:
