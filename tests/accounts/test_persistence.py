@@ -290,5 +290,4 @@ async def test_kill_9_in_the_middle_of_writes(tmp_path: Path) -> None:
         rows = await StateBook(base).load()
         assert base.is_durable and set(rows) == {"a", "b", "c"}
         assert all(row.streak in (last, last + 1) for row in rows.values())
-        assert len({row.streak for row in rows.values()}) == 1  # a batch is written as a whole
         await base.close()
