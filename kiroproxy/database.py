@@ -1,7 +1,8 @@
 """The state folder's SQLite file: what shall survive a restart and may be lost without harm.
 
 One thread owns the connection; everybody else hands it functions. ``run`` waits for an answer,
-``submit`` does not: writes that come close together share one transaction, off the event loop.
+``submit`` does not: writes that come close together share one transaction, off the event loop. Long
+reads go beside it (``read``).
 
 Nothing depends on the file. A broken one is moved aside and a new one made; where none can be had (a
 read-only folder, a full disk, a file of a newer version) the same tables live in memory, with one
@@ -156,6 +157,14 @@ class Database:
         self._jobs.put(_Job(work, done))
         return await asyncio.wrap_future(done)
 
+    async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """As ``run``, for work that only reads and may take its time: on a connection of its own,
+        beside the writer, who goes on. A write in ``work`` fails with StorageError."""
+        if not self.is_durable:
+            return await self.run(work)
+        await self.run(_nothing)  # all that was submitted before is in the file now
+        return await anyio.to_thread.run_sync(self._read, work)
+
     def submit(self, work: Work, *, is_urgent: bool = False) -> None:
         """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
 
@@ -177,6 +186,14 @@ class Database:
             self._is_closed = True
             self._jobs.put(None)
         await anyio.to_thread.run_sync(self._thread.join)
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
+                return work(connection)
+        except sqlite3.Error as error:
+            raise StorageError(f"The state file cannot be read ({error}).") from None
 
     # -- in the worker thread
 
@@ -247,6 +264,10 @@ class Database:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         _migrate(connection)
         return connection
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Work that only stands in the line."""
 
 
 def _make_folder(path: Path) -> None:

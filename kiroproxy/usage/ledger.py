@@ -98,7 +98,7 @@ class Ledger:
             values = (before, limit) if before else (limit,)
             return [_json_of(row) for row in connection.execute(query, values)]
 
-        return await self._database.run(read)
+        return await self._database.read(read)
 
     async def summary(self) -> Json:
         """``totals``, ``series`` and ``by``: see the sums below. Raises StorageError."""
@@ -106,7 +106,7 @@ class Ledger:
         due = [name for name in PARTS if now_s >= self._kept.get(name, (0.0, None))[0]]
         if due:
             wall_s = self._clock.wall()
-            made = await self._database.run(lambda connection: _made(connection, due, wall_s))
+            made = await self._database.read(lambda connection: _made(connection, due, wall_s))
             for name, (value, cost_s) in made.items():
                 until_s = now_s + max(_KEEP_LEAST_S, cost_s * _KEEP_FACTOR)
                 self._kept[name] = (until_s, value)
@@ -121,7 +121,7 @@ class Ledger:
             query = "SELECT account, MAX(time_epoch_s) FROM requests GROUP BY account"
             return {account: at for account, at in connection.execute(query) if account}
 
-        return await self._database.run(read)
+        return await self._database.read(read)
 
 
 def _row_of(record: RequestRecord) -> tuple[Any, ...]:
