@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import threading
@@ -69,19 +70,33 @@ def test_sign_in_serve_and_sign_out(tmp_path: Path) -> None:
         assert sign_ins(tmp_path) == []
 
 
-def test_organisation_and_social_under_names(tmp_path: Path) -> None:
+def test_organisation_under_a_name(tmp_path: Path) -> None:
     portal = ["--start-url", "https://team.awsapps.com/start/#/", "--region", "eu-west-1"]
     state = ["--state-dir", str(tmp_path / "elsewhere")]
     with simulator(device_polls=0) as env:
         work = run(tmp_path, "login", "--name", "work", *portal, *state, **env)
         assert work.returncode == 0, work.stderr
-        home = run(tmp_path, "login", "--social", "github", "--name", "home", *state, **env)
-        assert home.returncode == 0, home.stderr
-    kept = [json.loads(p.read_text()) for p in (tmp_path / "elsewhere/sign-ins").glob("*.json")]
-    by_name = {fields["description"]: fields for fields in kept}
-    assert by_name["work"]["startUrl"] == "https://team.awsapps.com/start"
-    assert (by_name["work"]["region"], by_name["work"]["provider"]) == ("eu-west-1", "Enterprise")
-    assert by_name["home"]["authMethod"] == "social"
+    (kept,) = (tmp_path / "elsewhere/sign-ins").glob("*.json")
+    fields = json.loads(kept.read_text())
+    assert (fields["description"], fields["region"]) == ("work", "eu-west-1")
+    assert fields["startUrl"] == "https://team.awsapps.com/start"
+    assert fields["provider"] == "Enterprise"
+
+
+@pytest.mark.parametrize("words", [["--social"], ["--social", "github", "--name", "home"]])
+def test_social_says_how_to_import_and_sends_nothing(words: list[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        url = f"http://127.0.0.1:{service.getsockname()[1]}"
+        env = {"KIRO_SOCIAL_AUTH_URL": url, "KIRO_OIDC_URL": url, "KIRO_API_URL": url}
+        done = run(tmp_path, "login", *words, **env)
+        service.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            service.accept()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("kiroproxy: there is no sign-in with Google or GitHub here")
+    for way in ("Kiro IDE or Kiro CLI", "kiro-auth-token.json", "KIRO_OAUTH_CREDS_FILE_PATH"):
+        assert way in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_declined_is_exit_code_1_and_keeps_nothing(tmp_path: Path) -> None:
@@ -96,16 +111,15 @@ WRONG = {
     "start url": (["--start-url", "team"], "--start-url: must be a URL such as"),
     "lone region": (["--region", "eu-west-1"], "--region: needs --start-url"),
     "region": (["--start-url", "https://t.example/start", "--region", "x"], "--region: must be"),
-    "social": (["--social", "--start-url", "https://t.example"], "--social: goes without"),
     "name": (["--name", "a\x1bb"], "--name: must be at most 80 printable"),
-    "state": (["--state-dir", "/dev/null/x", "--social"], "KIROPROXY_STATE_DIR: "),
+    "state": (["--state-dir", "/dev/null/x"], "KIROPROXY_STATE_DIR: "),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_use_is_one_line_and_exit_code_2(case: str, tmp_path: Path) -> None:
     arguments, words = WRONG[case]  # found before anybody is asked to confirm a code
-    done = run(tmp_path, "login", *arguments, KIRO_SOCIAL_AUTH_URL="http://127.0.0.1:9")
+    done = run(tmp_path, "login", *arguments, KIRO_OIDC_URL="http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr and done.stderr.count("\n") == 1
 

@@ -17,10 +17,8 @@ from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.sign_in import (
     DeviceCode,
-    Granted,
     Portal,
     Registration,
-    SocialProvider,
     Wait,
 )
 from kiroproxy.secret import Secret
@@ -37,11 +35,7 @@ class Service(Protocol):
 
     async def poll(
         self, portal: Portal, registration: Registration, code: Secret
-    ) -> Granted | Wait: ...
-
-    async def social_authorize(self, provider: SocialProvider) -> DeviceCode: ...
-
-    async def social_poll(self, code: Secret) -> Granted | Wait: ...
+    ) -> RefreshedTokens | Wait: ...
 
 
 class Progress(Protocol):
@@ -75,7 +69,7 @@ async def sign_in_to_portal(
     """Builder ID or an organisation. Raises CredentialError, or UpstreamError before there is a code."""
     registration = await service.register(portal)
     code = await service.authorize(portal, registration)
-    granted = await _confirmed(
+    tokens = await _confirmed(
         lambda: service.poll(portal, registration, code.code), code, clock, progress
     )
     expires_s = registration.expires_at_epoch_s
@@ -87,31 +81,18 @@ async def sign_in_to_portal(
         "clientId": registration.client_id,
         "clientSecret": registration.client_secret.reveal(),
         **({"clientSecretExpiresAt": format_expiry(expires_s)} if expires_s else {}),
-        **_token_fields(granted.tokens, clock),
+        **_token_fields(tokens, clock),
     }
     host = urlsplit(portal.start_url).hostname or "organisation"
     return _signed_in("Builder ID" if portal.is_builder_id else host, fields)
 
 
-async def sign_in_social(
-    service: Service, clock: Clock, provider: SocialProvider, progress: Progress
-) -> SignedIn:
-    """Google or GitHub. Raises as ``sign_in_to_portal``."""
-    code = await service.social_authorize(provider)
-    granted = await _confirmed(lambda: service.social_poll(code.code), code, clock, progress)
-    name = granted.provider or provider.value
-    fields = {"authMethod": "social", "provider": name, **_token_fields(granted.tokens, clock)}
-    if granted.tokens.profile_arn:
-        fields["profileArn"] = granted.tokens.profile_arn
-    return _signed_in(name, fields)
-
-
 async def _confirmed(
-    poll: Callable[[], Awaitable[Granted | Wait]],
+    poll: Callable[[], Awaitable[RefreshedTokens | Wait]],
     code: DeviceCode,
     clock: Clock,
     progress: Progress,
-) -> Granted:
+) -> RefreshedTokens:
     """Ask until there is an end. Raises CredentialError."""
     progress.announce(code)
     give_up_at_s = clock.monotonic() + code.expires_in_s
@@ -124,7 +105,7 @@ async def _confirmed(
         except UpstreamError as error:
             progress.trouble(error.message)
             continue
-        if isinstance(outcome, Granted):
+        if isinstance(outcome, RefreshedTokens):
             return outcome
         if outcome is Wait.SLOWER:
             interval_s += SLOWER_BY_S

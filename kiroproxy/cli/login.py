@@ -10,13 +10,13 @@ from typing import Final
 
 from kiroproxy.accounts import sign_ins
 from kiroproxy.accounts.found import reason
-from kiroproxy.accounts.login import SignedIn, sign_in_social, sign_in_to_portal
+from kiroproxy.accounts.login import SignedIn, sign_in_to_portal
 from kiroproxy.cli.settings import add_state_dir, load_config
 from kiroproxy.clock import SystemClock
 from kiroproxy.config import Config
-from kiroproxy.errors import ConfigError
+from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.hosts import DEFAULT_REGION, Overrides, valid_region
-from kiroproxy.kiro.sign_in import DeviceCode, Portal, SocialProvider, check_start_url
+from kiroproxy.kiro.sign_in import DeviceCode, Portal, check_start_url
 from kiroproxy.upstream import ProxyTable, UpstreamClient, load_tls_context
 from kiroproxy.upstream.sign_in import SignInCalls
 
@@ -25,12 +25,20 @@ examples:
   kiroproxy login                                    AWS Builder ID
   kiroproxy login --start-url https://team.awsapps.com/start --region eu-west-1
                                                      an organisation (IAM Identity Center)
-  kiroproxy login --social github                    Google or GitHub
+  kiroproxy login --social                           how to use a Google or GitHub sign-in
   kiroproxy login --name work                        signs "work" in again if there is one
 
 A sign-in of the Kiro IDE or of Kiro CLI needs no login: see "Sign-ins" in docs/configuration.md.
 """
-_SOCIAL: Final = {provider.name.lower(): provider for provider in SocialProvider}
+_SOCIAL: Final = """\
+there is no sign-in with Google or GitHub here: that service knows only the client of Kiro's own
+programs, and kiroproxy does not pose as one of them. Import such a sign-in instead:
+  1. Sign in with the Kiro IDE or Kiro CLI, on this machine or another.
+  2. On this machine: start kiroproxy. While no other sign-in is set up, it finds the IDE's
+     ~/.aws/sso/cache/kiro-auth-token.json and the CLI's store by itself.
+     From another machine: copy that file here and name it in KIRO_OAUTH_CREDS_FILE_PATH
+     (a copy of the CLI's data.sqlite3: in KIRO_CLI_DB_FILE).
+More: "Sign-ins" in docs/configuration.md."""
 _MAX_NAME_CHARS: Final = 80
 
 
@@ -52,14 +60,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--social",
         nargs="?",
         const="google",
-        choices=sorted(_SOCIAL),
-        help="sign in with Google (the default) or GitHub",
+        metavar="PROVIDER",
+        help="say how to import a sign-in with Google or GitHub",
     )
     add_state_dir(login)
     login.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.social is not None:
+        raise CredentialError(_SOCIAL)
     target = _target(arguments)
     name = _name(arguments.name)
     config = load_config(arguments)
@@ -78,12 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _target(arguments: argparse.Namespace) -> Portal | SocialProvider:
+def _target(arguments: argparse.Namespace) -> Portal:
     """What to sign in to. Raises ConfigError naming the flag."""
-    if arguments.social:
-        if arguments.start_url or arguments.region:
-            raise ConfigError("--social: goes without --start-url and --region")
-        return _SOCIAL[arguments.social]
     if not arguments.start_url:
         if arguments.region:
             raise ConfigError("--region: needs --start-url (Builder ID has one region)")
@@ -105,7 +111,7 @@ def _name(text: str) -> str:
     return name
 
 
-async def _sign_in(config: Config, target: Portal | SocialProvider) -> SignedIn:
+async def _sign_in(config: Config, target: Portal) -> SignedIn:
     """Raises CredentialError or UpstreamError."""
     clock, progress = SystemClock(), TerminalProgress()
     client = UpstreamClient(
@@ -113,12 +119,9 @@ async def _sign_in(config: Config, target: Portal | SocialProvider) -> SignedIn:
         proxies=ProxyTable.from_env(config.environment),
         clock=clock,
     )
-    overrides = Overrides(None, config.upstream.social_auth_url, config.upstream.oidc_url)
-    calls = SignInCalls(client, overrides)
+    calls = SignInCalls(client, Overrides(oidc=config.upstream.oidc_url))
     try:
-        if isinstance(target, Portal):
-            return await sign_in_to_portal(calls, clock, target, progress)
-        return await sign_in_social(calls, clock, target, progress)
+        return await sign_in_to_portal(calls, clock, target, progress)
     finally:
         progress.end()
         await client.aclose()

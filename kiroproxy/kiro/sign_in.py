@@ -1,9 +1,9 @@
 """Device sign-in as data: what is sent, what the answers mean. Pure; waiting is not done here.
 
-Two services know device codes. The OIDC service of a region signs in Builder IDs and organisations
-(IAM Identity Center): register a client under our own name, ask for a code, then ask for the tokens
-until somebody has confirmed the code. The social service has the same in its own spelling, and knows
-one public client only, the CLI's.
+The OIDC service of a region signs in Builder IDs and organisations (IAM Identity Center): register a
+client under our own name, ask for a code, then ask for the tokens until somebody has confirmed the code.
+The social service (Google, GitHub) has device codes too, but registers no clients and knows one public
+client only, that of another program; we do not pose as that, so there is no social sign-in here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 
 from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.hosts import DEFAULT_REGION, Call, Overrides, checked_region
-from kiroproxy.kiro.refresh import SOCIAL_AUTH_URL, USER_AGENT
+from kiroproxy.kiro.refresh import USER_AGENT
 from kiroproxy.kiro.renewal import RefreshedTokens, parse_refresh_reply
 from kiroproxy.secret import Secret
 
@@ -33,7 +33,6 @@ SCOPES: Final = (
     "codewhisperer:taskassist",
 )
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
-SOCIAL_CLIENT_ID: Final = "Kiro-CLI"
 
 _DEFAULT_LIFE_S: Final = 600.0
 _MAX_LIFE_S: Final = 3600.0
@@ -54,13 +53,6 @@ class Portal:
         return self.start_url == BUILDER_START_URL
 
 
-class SocialProvider(enum.Enum):
-    """The value is the service's spelling."""
-
-    GOOGLE = "Google"
-    GITHUB = "Github"
-
-
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A client of the OIDC service. ``expires_at_epoch_s`` 0: not told."""
@@ -79,14 +71,6 @@ class DeviceCode:
     url: str
     expires_in_s: float
     interval_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Somebody has confirmed. ``provider``: as the service calls it, '' when it does not say."""
-
-    tokens: RefreshedTokens
-    provider: str = ""
 
 
 class Wait(enum.Enum):
@@ -137,24 +121,8 @@ def token_call(
     return _post(_oidc(portal, overrides) + "/token", body)
 
 
-def social_device_call(provider: SocialProvider, overrides: Overrides) -> Call:
-    """Asks for a device code of the social service."""
-    body = {"clientId": SOCIAL_CLIENT_ID, "loginProvider": provider.value}
-    return _post(_social(overrides) + "/oauth/device/authorization", body)
-
-
-def social_poll_call(code: Secret, overrides: Overrides) -> Call:
-    """Asks whether that code was confirmed."""
-    body = {"deviceCode": code.reveal(), "clientId": SOCIAL_CLIENT_ID}
-    return _post(_social(overrides) + "/oauth/device/poll", body)
-
-
 def _oidc(portal: Portal, overrides: Overrides) -> str:
     return overrides.oidc or f"https://oidc.{checked_region(portal.region)}.amazonaws.com"
-
-
-def _social(overrides: Overrides) -> str:
-    return overrides.social_auth or SOCIAL_AUTH_URL
 
 
 def _client(registration: Registration) -> dict[str, str]:
@@ -185,7 +153,7 @@ def parse_registration(body: bytes) -> Registration:
 
 
 def parse_device(body: bytes) -> DeviceCode:
-    """The code of a 200 of either service. Raises UpstreamError when it is not usable."""
+    """The code of a 200. Raises UpstreamError when it is not usable."""
     reply = _maybe_object(body)
     code, user_code = _word(reply, "deviceCode"), _word(reply, "userCode")
     url = _word(reply, "verificationUriComplete") or _word(reply, "verificationUri")
@@ -195,15 +163,8 @@ def parse_device(body: bytes) -> DeviceCode:
         Secret(code),
         user_code,
         url,
-        _within(
-            _seconds(reply, "expiresIn", "expiresInMilliseconds"), _DEFAULT_LIFE_S, 1.0, _MAX_LIFE_S
-        ),
-        _within(
-            _seconds(reply, "interval", "intervalInMilliseconds"),
-            _DEFAULT_INTERVAL_S,
-            _MIN_INTERVAL_S,
-            _MAX_INTERVAL_S,
-        ),
+        _within(_number(reply, "expiresIn"), _DEFAULT_LIFE_S, 1.0, _MAX_LIFE_S),
+        _within(_number(reply, "interval"), _DEFAULT_INTERVAL_S, _MIN_INTERVAL_S, _MAX_INTERVAL_S),
     )
 
 
@@ -213,22 +174,23 @@ _DENIED: Final = (
 )
 _FORGOTTEN: Final = "The sign-in service no longer knows the code; run kiroproxy login again."
 
-# What a poll can say besides tokens, by its name in lower case with letters only: OAuth's code, the
-# OIDC service's exception and the social service's status come out the same or stand beside.
+# What a poll can say besides tokens, by its name in lower case with letters only: OAuth's code and the
+# service's exception come out the same.
 _ANSWERS: Final[dict[str, Wait | str]] = {
     "authorizationpending": Wait.PENDING,
     "slowdown": Wait.SLOWER,
     "expiredtoken": _EXPIRED,
     "accessdenied": _DENIED,
-    "invalidtoken": _FORGOTTEN,
     "invalidgrant": _FORGOTTEN,
 }
 
 
-def parse_poll(status: int, headers: Callable[[str], str | None], body: bytes) -> Granted | Wait:
-    """An answer of either service. Raises CredentialError (over) or UpstreamError (ask again)."""
+def parse_poll(
+    status: int, headers: Callable[[str], str | None], body: bytes
+) -> RefreshedTokens | Wait:
+    """Tokens once somebody has confirmed. Raises CredentialError (over) or UpstreamError (ask again)."""
     reply = _maybe_object(body)
-    for name in (headers("x-amzn-errortype"), reply.get("error"), reply.get("status")):
+    for name in (headers("x-amzn-errortype"), reply.get("error")):
         answer = _ANSWERS.get(_letters(name))
         if isinstance(answer, Wait):
             return answer
@@ -236,7 +198,7 @@ def parse_poll(status: int, headers: Callable[[str], str | None], body: bytes) -
             raise CredentialError(answer)
     if status != 200:
         raise refusal(status, headers, body)
-    return Granted(_whole(parse_refresh_reply(body)), _word(reply, "identityProvider"))
+    return _whole(parse_refresh_reply(body))
 
 
 def _whole(tokens: RefreshedTokens) -> RefreshedTokens:
@@ -292,12 +254,6 @@ def _number(reply: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
-
-
-def _seconds(reply: Mapping[str, Any], name: str, in_milliseconds: str) -> float | None:
-    """The OIDC service counts in seconds, the social service in milliseconds."""
-    milliseconds = _number(reply, in_milliseconds)
-    return milliseconds / 1000 if milliseconds is not None else _number(reply, name)
 
 
 def _within(value: float | None, default: float, low: float, high: float) -> float:

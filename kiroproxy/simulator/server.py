@@ -32,8 +32,6 @@ PATHS: dict[tuple[str, str], Operation] = {
     ("POST", "/token"): sign_in.OIDC_TOKEN,
     ("POST", "/client/register"): sign_in.REGISTER,
     ("POST", "/device_authorization"): sign_in.DEVICE,
-    ("POST", "/oauth/device/authorization"): sign_in.SOCIAL_DEVICE,
-    ("POST", "/oauth/device/poll"): sign_in.SOCIAL_POLL,
     ("GET", "/getUsageLimits"): control.USAGE,
     ("GET", "/ListAvailableModels"): control.MODELS,
     ("POST", "/ListAvailableModels"): control.MODELS,

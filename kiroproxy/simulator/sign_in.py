@@ -1,4 +1,4 @@
-"""Refresh and device sign-in: the two authentication services, social and OIDC."""
+"""The two authentication services: refresh of both, device sign-in of the OIDC service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from kiroproxy.simulator.settings import BUILDER, IDC, SOCIAL, Account
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 BUILDER_START_URL = "https://view.awsapps.com/start"
-SOCIAL_CLIENT = "Kiro-CLI"
 CLIENT_TTL_S = 90 * 24 * 3600
 _BAD_CREDENTIALS = Canned(401, b'{"message":"Bad credentials"}', "application/json")
 _INVALID_REQUEST = oidc_error("invalid_request", "Invalid request")
@@ -81,55 +80,19 @@ async def device_authorization(call: Call) -> Outcome:
     if not isinstance(start_url, str) or not start_url.startswith("https://"):
         return oidc_error("invalid_request", "Invalid start url provided")
     kind = BUILDER if start_url == BUILDER_START_URL else IDC
-    reply = _device(call, kind, body["clientId"])
-    return _json({**reply, "expiresIn": int(call.world.settings.device_ttl_s), "interval": 1})
-
-
-async def social_device(call: Call) -> Outcome:
-    """``POST /oauth/device/authorization``: the same of the social service, times in milliseconds."""
-    body = _body(call)
-    if body is None or body.get("clientId") != SOCIAL_CLIENT:
-        return _INVALID_REQUEST
-    if body.get("loginProvider") not in ("Google", "Github"):
-        return _INVALID_REQUEST
-    reply = _device(call, SOCIAL, SOCIAL_CLIENT)
-    expires_ms = int(call.world.settings.device_ttl_s * 1000)
-    return _json({**reply, "expiresInMilliseconds": expires_ms, "intervalInMilliseconds": 1000})
-
-
-async def social_poll(call: Call) -> Outcome:
-    """``POST /oauth/device/poll``: always 200, with a status."""
-    body = _body(call)
-    if body is None or not isinstance(body.get("deviceCode"), str):
-        return _INVALID_REQUEST
     now_s = call.world.clock.monotonic()
-    found = call.world.desk.poll_device(body["deviceCode"], str(body.get("clientId")), now_s)
-    if isinstance(found, str):
-        return _json({"status": "invalid_token" if found == "invalid_grant" else found})
-    call.entry.account = found.account.label
+    code, user_code = call.world.desk.start_device(kind, body["clientId"], now_s)
+    page = f"{call.world.base_url}/device"
     return _json(
         {
-            "status": "authorized",
-            "accessToken": found.access_token,
-            "refreshToken": found.refresh_token,
-            "expiresIn": int(found.ttl_s),
-            "identityProvider": "Google",
-            "profileArn": found.account.arn,
+            "deviceCode": code,
+            "userCode": user_code,
+            "verificationUri": page,
+            "verificationUriComplete": f"{page}?user_code={user_code}",
+            "expiresIn": int(call.world.settings.device_ttl_s),
+            "interval": 1,
         }
     )
-
-
-def _device(call: Call, kind: str, client_id: str) -> JsonObject:
-    """What both services say about a new code."""
-    now_s = call.world.clock.monotonic()
-    code, user_code = call.world.desk.start_device(kind, client_id, now_s)
-    page = f"{call.world.base_url}/device"
-    return {
-        "deviceCode": code,
-        "userCode": user_code,
-        "verificationUri": page,
-        "verificationUriComplete": f"{page}?user_code={user_code}",
-    }
 
 
 async def _grant_social(call: Call) -> Outcome:
@@ -215,5 +178,3 @@ SOCIAL_REFRESH = Operation("refresh", social_refresh, bearer=False)
 OIDC_TOKEN = Operation("refresh", oidc_token, bearer=False)
 REGISTER = Operation("register", register_client, bearer=False)
 DEVICE = Operation("device", device_authorization, bearer=False)
-SOCIAL_DEVICE = Operation("device", social_device, bearer=False)
-SOCIAL_POLL = Operation("device", social_poll, bearer=False)

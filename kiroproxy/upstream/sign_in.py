@@ -6,12 +6,11 @@ from typing import Final
 
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.kiro.hosts import Call, Overrides
+from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.sign_in import (
     DeviceCode,
-    Granted,
     Portal,
     Registration,
-    SocialProvider,
     Wait,
     device_call,
     parse_device,
@@ -19,8 +18,6 @@ from kiroproxy.kiro.sign_in import (
     parse_registration,
     refusal,
     register_call,
-    social_device_call,
-    social_poll_call,
     token_call,
 )
 from kiroproxy.secret import Secret
@@ -49,17 +46,11 @@ class SignInCalls:
 
     async def poll(
         self, portal: Portal, registration: Registration, code: Secret
-    ) -> Granted | Wait:
-        """Whether it was confirmed."""
-        return await self._poll(token_call(portal, registration, code, self._overrides))
-
-    async def social_authorize(self, provider: SocialProvider) -> DeviceCode:
-        """A code to confirm, of the social service."""
-        return parse_device(await self._ask(social_device_call(provider, self._overrides)))
-
-    async def social_poll(self, code: Secret) -> Granted | Wait:
-        """Whether that was confirmed."""
-        return await self._poll(social_poll_call(code, self._overrides))
+    ) -> RefreshedTokens | Wait:
+        """The tokens, if it was confirmed."""
+        response = await self._send(token_call(portal, registration, code, self._overrides))
+        body = await response.read(_MAX_BYTES)
+        return parse_poll(response.status, response.headers.get, body)
 
     async def _ask(self, call: Call) -> bytes:
         response = await self._send(call)
@@ -68,11 +59,6 @@ class SignInCalls:
             error: KiroProxyError = refusal(response.status, response.headers.get, body)
             raise error
         return body
-
-    async def _poll(self, call: Call) -> Granted | Wait:
-        response = await self._send(call)
-        body = await response.read(_MAX_BYTES)
-        return parse_poll(response.status, response.headers.get, body)
 
     async def _send(self, call: Call) -> UpstreamResponse:
         return await self._client.send(call.method, call.url, call.headers, call.body, _TIMEOUTS)

@@ -20,17 +20,15 @@ from kiroproxy.accounts import (
     sign_ins,
 )
 from kiroproxy.accounts.files import FileLock
-from kiroproxy.accounts.login import SignedIn, sign_in_social, sign_in_to_portal
+from kiroproxy.accounts.login import SignedIn, sign_in_to_portal
 from kiroproxy.clock import SystemClock
 from kiroproxy.errors import CredentialError, KiroProxyError, NoAccountError, UpstreamError
 from kiroproxy.kiro.hosts import Overrides
 from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.sign_in import (
     DeviceCode,
-    Granted,
     Portal,
     Registration,
-    SocialProvider,
     Wait,
 )
 from kiroproxy.secret import Secret
@@ -50,7 +48,7 @@ TIMEOUTS = CallTimeouts(chat=Timeouts(connect_s=5, first_byte_s=5, idle_s=5, tot
 class FakeDesk:
     """Answers polls from ``answers``; then says pending."""
 
-    answers: list[Granted | Wait | KiroProxyError] = field(default_factory=list)
+    answers: list[RefreshedTokens | Wait | KiroProxyError] = field(default_factory=list)
     asked_at_s: list[float] = field(default_factory=list)
     clock: ManualClock = field(default_factory=ManualClock)
 
@@ -60,15 +58,9 @@ class FakeDesk:
     async def authorize(self, portal: Portal, registration: Registration) -> DeviceCode:
         return DeviceCode(Secret("d"), "ABCD-EFGH", "https://page.example/", 60.0, 2.0)
 
-    async def social_authorize(self, provider: SocialProvider) -> DeviceCode:
-        return DeviceCode(Secret("d"), "ABCD-EFGH", "https://page.example/", 60.0, 2.0)
-
     async def poll(
         self, portal: Portal, registration: Registration, code: Secret
-    ) -> Granted | Wait:
-        return await self.social_poll(code)
-
-    async def social_poll(self, code: Secret) -> Granted | Wait:
+    ) -> RefreshedTokens | Wait:
         self.asked_at_s.append(self.clock.now_s)
         answer = self.answers.pop(0) if self.answers else Wait.PENDING
         if isinstance(answer, KiroProxyError):
@@ -102,7 +94,7 @@ async def run(desk: FakeDesk, said: Said, seconds: float = 100) -> SignedIn:
 
 
 async def test_asks_at_the_pace_it_is_told_until_confirmed() -> None:
-    desk, said = FakeDesk([Wait.PENDING, Wait.SLOWER, Wait.PENDING, Granted(TOKENS)]), Said()
+    desk, said = FakeDesk([Wait.PENDING, Wait.SLOWER, Wait.PENDING, TOKENS]), Said()
     await run(desk, said)
     assert desk.asked_at_s == [2, 4, 11, 18]
     assert (said.codes, said.left_s, said.troubles) == (["ABCD-EFGH"], [60, 58, 56, 49], [])
@@ -116,7 +108,7 @@ async def test_ends_when_the_code_expires() -> None:
 
 
 async def test_fault_on_the_way_ends_nothing() -> None:
-    desk, said = FakeDesk([UpstreamError("the line broke"), Granted(TOKENS)]), Said()
+    desk, said = FakeDesk([UpstreamError("the line broke"), TOKENS]), Said()
     await run(desk, said)
     assert said.troubles == ["the line broke"]
 
@@ -129,7 +121,7 @@ async def test_declined_ends_at_once() -> None:
 
 
 async def test_fields_are_a_token_file_of_the_ide_s_spelling() -> None:
-    found = await run(FakeDesk([Granted(TOKENS)]), Said())
+    found = await run(FakeDesk([TOKENS]), Said())
     assert found.title == "team.awsapps.com"
     assert found.fields == {
         "authMethod": "IdC",
@@ -163,17 +155,11 @@ async def simulated(**settings: object) -> AsyncIterator[tuple[Simulator, SignIn
         await kiro.stop()
 
 
-async def sign_in(calls: SignInCalls, target: Portal | SocialProvider, said: Said) -> SignedIn:
-    if isinstance(target, Portal):
-        return await sign_in_to_portal(calls, QuickClock(), target, said)
-    return await sign_in_social(calls, QuickClock(), target, said)
+async def sign_in(calls: SignInCalls, target: Portal, said: Said) -> SignedIn:
+    return await sign_in_to_portal(calls, QuickClock(), target, said)
 
 
-TARGETS: dict[str, Portal | SocialProvider] = {
-    "builder": Portal(),
-    "idc": TEAM,
-    "social": SocialProvider.GOOGLE,
-}
+TARGETS = {"builder": Portal(), "idc": TEAM}
 
 
 @pytest.mark.parametrize("label", TARGETS)
@@ -232,7 +218,7 @@ async def test_running_server_takes_a_repeated_sign_in_up(tmp_path: Path) -> Non
 
 async def test_two_servers_share_a_sign_in(tmp_path: Path) -> None:
     async with simulated(device_polls=0) as (kiro, calls, service):
-        found = await sign_in(calls, SocialProvider.GOOGLE, Said())
+        found = await sign_in(calls, TEAM, Said())
         kept = sign_ins.save(tmp_path, found.id, "mine", found.fields)
         managers = []
         for _ in range(2):
@@ -241,11 +227,12 @@ async def test_two_servers_share_a_sign_in(tmp_path: Path) -> None:
             managers.append(AccountManager(loaded, store, service, SystemClock()))
         try:
             leases = [await manager.lease("") for manager in managers]
-            kiro.tokens.revoke_access("social")
+            kiro.tokens.revoke_access("idc")
             pairs = zip(managers, leases, strict=True)
             renewed = await asyncio.gather(*(m.refresh(lease) for m, lease in pairs))
             assert renewed[0].identity.token == renewed[1].identity.token
-            assert len(kiro.received("refresh")) == 1
+            asked = [entry.json["grantType"] for entry in kiro.received("refresh")]
+            assert asked.count("refresh_token") == 1
         finally:
             for manager in managers:
                 await manager.stop()
@@ -253,7 +240,6 @@ async def test_two_servers_share_a_sign_in(tmp_path: Path) -> None:
         assert json.loads(kept.path.read_text())["accessToken"] == token
 
 
-@pytest.mark.parametrize("target", [Portal(), SocialProvider.GITHUB])
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -261,12 +247,10 @@ async def test_two_servers_share_a_sign_in(tmp_path: Path) -> None:
         ({"device_ttl_s": 0.0}, "has expired"),
     ],
 )
-async def test_ends_without_a_sign_in(
-    target: Portal | SocialProvider, settings: dict[str, object], words: str
-) -> None:
+async def test_ends_without_a_sign_in(settings: dict[str, object], words: str) -> None:
     async with simulated(**settings) as (_, calls, _service):
         with pytest.raises(CredentialError, match=words):
-            await sign_in(calls, target, Said())
+            await sign_in(calls, Portal(), Said())
 
 
 async def test_wrong_portal_is_told(tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.hosts import Call, Overrides
+from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.sign_in import (
-    Granted,
     Portal,
     Registration,
-    SocialProvider,
     Wait,
     check_start_url,
     device_call,
@@ -25,8 +24,6 @@ from kiroproxy.kiro.sign_in import (
     parse_registration,
     refusal,
     register_call,
-    social_device_call,
-    social_poll_call,
     token_call,
 )
 from kiroproxy.secret import Secret
@@ -78,20 +75,9 @@ def test_device_and_token_calls() -> None:
     assert "eyJsecret" not in repr(token) and "device-code" not in repr(token)
 
 
-def test_social_calls() -> None:
-    base = "https://prod.us-east-1.auth.desktop.kiro.dev/oauth/device"
-    device = social_device_call(SocialProvider.GITHUB, NONE)
-    assert device.url == f"{base}/authorization"
-    assert sent(device) == {"clientId": "Kiro-CLI", "loginProvider": "Github"}
-    poll = social_poll_call(CODE, NONE)
-    assert poll.url == f"{base}/poll"
-    assert sent(poll) == {"deviceCode": "device-code", "clientId": "Kiro-CLI"}
-
-
-def test_overrides_replace_the_hosts() -> None:
-    overrides = Overrides(social_auth="http://127.0.0.1:1", oidc="http://127.0.0.1:2")
+def test_override_replaces_the_host() -> None:
+    overrides = Overrides(oidc="http://127.0.0.1:2")
     assert register_call(TEAM, overrides).url == "http://127.0.0.1:2/client/register"
-    assert social_poll_call(CODE, overrides).url == "http://127.0.0.1:1/oauth/device/poll"
 
 
 def test_region_cannot_choose_a_host() -> None:
@@ -139,15 +125,12 @@ DEVICE = {
 }
 
 
-def test_device_reply_of_either_service() -> None:
+def test_device_reply() -> None:
     code = parse_device(json.dumps(DEVICE).encode())
     assert (code.code, code.user_code) == (Secret("d"), "ABCD-EFGH")
     assert (code.url, code.expires_in_s, code.interval_s) == ("https://device.example/", 300, 2)
-    social = {k: v for k, v in DEVICE.items() if k not in ("expiresIn", "interval")}
-    more = {"expiresInMilliseconds": 240000, "intervalInMilliseconds": 3000}
     complete = {"verificationUriComplete": "https://device.example/?c=ABCD-EFGH"}
-    code = parse_device(json.dumps({**social, **more, **complete}).encode())
-    assert (code.expires_in_s, code.interval_s) == (240, 3)
+    code = parse_device(json.dumps({**DEVICE, **complete}).encode())
     assert code.url == "https://device.example/?c=ABCD-EFGH"
 
 
@@ -189,10 +172,7 @@ ANSWERS: list[tuple[str, int, dict[str, str], object, object]] = [
     ("header", 400, {"x-amzn-errortype": "AuthorizationPendingException"}, {}, Wait.PENDING),
     ("header with url", 400, {"x-amzn-errortype": "SlowDownException:http://x"}, {}, Wait.SLOWER),
     ("slower", 400, {}, {"error": "slow_down"}, Wait.SLOWER),
-    ("social", 200, {}, {"status": "authorization_pending"}, Wait.PENDING),
     ("expired", 400, {}, {"error": "expired_token"}, GONE),
-    ("social expired", 200, {}, {"status": "expired_token"}, GONE),
-    ("social unknown", 200, {}, {"status": "invalid_token"}, GONE),
     ("declined", 400, {}, {"error": "access_denied"}, GONE),
     ("used up", 400, {}, {"error": "invalid_grant"}, GONE),
     ("client", 401, {}, {"error": "invalid_client"}, GONE),
@@ -219,12 +199,9 @@ def test_answers_of_a_poll(
 
 def test_tokens_of_a_poll() -> None:
     found = parse_poll(200, no_headers, json.dumps(TOKENS).encode())
-    assert isinstance(found, Granted)
-    assert (found.tokens.access, found.tokens.refresh) == (Secret("aoa"), Secret("aor"))
-    assert (found.tokens.expires_in_s, found.provider) == (1800, "")
-    social = {**TOKENS, "status": "authorized", "identityProvider": "Google"}
-    found = parse_poll(200, no_headers, json.dumps(social).encode())
-    assert isinstance(found, Granted) and found.provider == "Google"
+    assert isinstance(found, RefreshedTokens)
+    assert (found.access, found.refresh) == (Secret("aoa"), Secret("aor"))
+    assert found.expires_in_s == 1800
 
 
 def test_refusal_says_what_the_service_said() -> None:

@@ -641,29 +641,6 @@ async def test_log_tells_what_came_in() -> None:
         assert "aoaDemo" not in repr(received)
 
 
-async def test_social_device_flow() -> None:
-    headers = {**AGENT, **REST}
-    ask = {"clientId": "Kiro-CLI", "loginProvider": "Google"}
-    async with simulator() as sim:
-        device = (await call(sim, "POST", "/oauth/device/authorization", headers, ask)).json()
-        assert device["expiresInMilliseconds"] == 600_000
-        poll = {"deviceCode": device["deviceCode"], "clientId": "Kiro-CLI"}
-        waiting = await call(sim, "POST", "/oauth/device/poll", headers, poll)
-        assert (waiting.status, waiting.json()) == (200, {"status": "authorization_pending"})
-        done = (await call(sim, "POST", "/oauth/device/poll", headers, poll)).json()
-        assert (done["status"], done["identityProvider"]) == ("authorized", "Google")
-        assert (await refresh(sim, done["refreshToken"])).status == 200
-        again = await call(sim, "POST", "/oauth/device/poll", headers, poll)
-        assert again.json() == {"status": "invalid_token"}
-
-
-@pytest.mark.parametrize("ask", [{"clientId": "other", "loginProvider": "Google"}, {}])
-async def test_social_device_flow_is_strict(ask: dict[str, str]) -> None:
-    async with simulator() as sim:
-        reply = await call(sim, "POST", "/oauth/device/authorization", {**AGENT, **REST}, ask)
-        assert reply.json()["error"] == "invalid_request"
-
-
 async def test_token_of_a_device_sign_in_belongs_to_its_client() -> None:
     headers = {**AGENT, **REST}
     asked = {"clientName": "test", "clientType": "public"}
