@@ -104,7 +104,14 @@ class App:
             book=StateBook(database),
         )
         await accounts.restore()
-        relay = Relay(accounts, calls, self._clock, self.metrics, _retry_policy(config.limits))
+        relay = Relay(
+            accounts,
+            calls,
+            self._clock,
+            self.metrics,
+            _retry_policy(config.limits),
+            aliases=config.model_aliases,
+        )
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
         views = Accounts(accounts, quotas, self._clock)
@@ -174,7 +181,7 @@ class App:
         messages = AnswerHandler(
             MESSAGES, relay, gate, journal, admission, ping_interval_s, prompts
         )
-        models = ModelsHandler(accounts, gate)
+        models = ModelsHandler(accounts, gate, self._config.model_aliases)
         static = StaticHandler()
         return [
             Route("POST", "/v1/messages", messages, api=True),

@@ -20,6 +20,7 @@ from kiroproxy.values import (
     parse_host,
     parse_key,
     parse_level,
+    parse_names,
     parse_path,
     parse_region,
     parse_seconds,
@@ -124,6 +125,8 @@ class Config:
     copies_sign_ins: bool
     # What ``kiroproxy login`` has kept in ``state_dir`` belongs to the real service only.
     uses_own_sign_ins: bool
+    # The client's name of a model → what to look for in the accounts' catalogues.
+    model_aliases: Mapping[str, str]
     environment: Mapping[str, str]
 
     def with_environment(self, environment: Mapping[str, str]) -> Config:
@@ -198,6 +201,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "TOKEN_SELECTION_STRATEGY", parse_word(*STRATEGIES), "sequential", "word",
         "which account a new conversation gets: sequential, optimal, round_robin or least_loaded",
+    ),
+    Setting(
+        "MODEL_ALIASES", parse_names, "", "name=id,…",
+        "own names of models, also as a JSON object: fast=claude-haiku-4.5",
     ),
     Setting(
         "KIROPROXY_ACCOUNT_CONCURRENCY", parse_whole(0, 100_000), "256", "requests",
@@ -281,6 +288,7 @@ def load(
         home=home,
         copies_sign_ins=values["KIROPROXY_IMPORT"] == "copy",
         uses_own_sign_ins=True,
+        model_aliases=values["MODEL_ALIASES"] or MappingProxyType({}),
         environment=MappingProxyType(merged),
     )
     if config.server.client_token is None and not is_loopback(config.server.host):

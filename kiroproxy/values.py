@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from kiroproxy.secret import Secret
@@ -30,6 +32,21 @@ def parse_whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def parse_names(text: str) -> Mapping[str, str]:
+    """``a=b,c=d`` or a JSON object of strings."""
+    rule = "must be name=id, separated by commas, or a JSON object of such names and ids"
+    try:
+        pairs = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        raise ValueError(rule) from None
+    if pairs is None:
+        parts = [part.partition("=") for part in text.split(",") if part.strip()]
+        pairs = {name.strip(): value.strip() for name, _, value in parts}
+    if not all(isinstance(value, str) and name and value for name, value in pairs.items()):
+        raise ValueError(rule)
+    return MappingProxyType(pairs)
 
 
 def parse_seconds(text: str) -> float:

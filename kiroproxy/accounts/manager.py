@@ -30,7 +30,7 @@ from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
-from kiroproxy.kiro.models import FALLBACK, ModelInfo, resolve
+from kiroproxy.kiro.models import FALLBACK, ModelInfo, offers, resolve
 
 _log = logging.getLogger("kiroproxy.accounts")
 
@@ -55,6 +55,7 @@ class Lease:
     session: str
     exclude: frozenset[str]
     number: int
+    wanted: str = ""
     was_renewed: bool = False
 
     def model(self, name: str) -> ModelInfo:
@@ -107,21 +108,25 @@ class AccountManager:
 
     # -- for requests
 
-    async def lease(self, session: str, exclude: frozenset[str] = frozenset()) -> Lease:
+    async def lease(
+        self, session: str, exclude: frozenset[str] = frozenset(), wanted: str = ""
+    ) -> Lease:
         """An account with a usable token, counted as busy until ``release``. Raises NoAccountError.
 
         ``session``: a conversation's key, '' for none. ``exclude``: accounts this request has tried.
-        Waits for the chosen account's own renewal at most (if that fails the next one is taken), and
-        for a bounded time while every able account serves as many requests as it may.
+        ``wanted``: a model's name; accounts known not to have it serve only when no other can. Waits
+        for the chosen account's own renewal at most (if that fails the next one is taken), and for a
+        bounded time while every able account serves as many requests as it may.
         """
-        return await self._lease(session, exclude, exclude)
+        return await self._lease(session, exclude, wanted)
 
-    async def _lease(self, session: str, tried: frozenset[str], exclude: frozenset[str]) -> Lease:
+    async def _lease(self, session: str, exclude: frozenset[str], wanted: str) -> Lease:
+        tried = exclude
         while True:
-            number = await self._claim(session, tried)
+            number = await self._claim(session, tried | self._lacking(wanted, tried))
             account = self._held[number]
             try:
-                lease = await self._open(account, session, exclude, number)
+                lease = await self._open(account, session, exclude, number, wanted)
             except (CredentialError, UpstreamError, InternalError):
                 self._free(number)
                 tried |= {account.id}  # its state says why
@@ -131,6 +136,17 @@ class AccountManager:
             else:
                 self._remember(session, account.id, tried)
                 return lease
+
+    def _lacking(self, wanted: str, tried: frozenset[str]) -> frozenset[str]:
+        """Accounts whose catalogue lacks the model, as long as an able one may have it."""
+        lacking = {
+            account.id
+            for account in self._accounts.values()
+            if wanted and account.catalogue.is_known
+            if not offers(wanted, account.catalogue.models)
+        }
+        left = [v for v in self.accounts() if v.is_able and v.id not in tried | lacking]
+        return frozenset(lacking) if left else frozenset()
 
     async def refresh(self, lease: Lease) -> Lease:
         """After the service refused the lease's token: the same account with another token.
@@ -143,13 +159,18 @@ class AccountManager:
             await account.ensure_token(rejected=lease.identity.token)
             if account.view().is_able:
                 return await self._open(
-                    account, lease.session, lease.exclude, lease.number, was_renewed=True
+                    account,
+                    lease.session,
+                    lease.exclude,
+                    lease.number,
+                    lease.wanted,
+                    was_renewed=True,
                 )
         except (CredentialError, UpstreamError, InternalError):
             pass  # its state says why
         self._free(lease.number)
         exclude = lease.exclude | {lease.account_id}
-        return await self._lease(lease.session, exclude, exclude)
+        return await self._lease(lease.session, exclude, lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
         """How the last try with the lease ended; None: nothing to say against the account. Only the
@@ -165,6 +186,7 @@ class AccountManager:
         session: str,
         exclude: frozenset[str],
         number: int,
+        wanted: str,
         *,
         was_renewed: bool = False,
     ) -> Lease:
@@ -179,6 +201,7 @@ class AccountManager:
             session,
             exclude,
             number,
+            wanted,
             was_renewed,
         )
 
