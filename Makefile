@@ -6,13 +6,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .clients
+CHROMIUM ?= /usr/bin/chromium
 # setuptools warns about every editable installation; the first run should say what matters only
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients bench image clean
+.PHONY: help setup demo run test lint types check clients browser bench image clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +26,8 @@ demo: $(VENV)/.installed ## start on http://127.0.0.1:8080 in front of a simulat
 run: $(VENV)/.installed ## start on your own Kiro sign-in
 	@$(BIN)/kiroproxy server $(ARGS)
 
-test: $(VENV)/.developing ## every test but those that need the real clients
-	$(BIN)/pytest -m "not clients" $(PYTEST_ARGS)
+test: $(VENV)/.developing ## every test but those that need the real clients or a browser
+	$(BIN)/pytest -m "not clients and not browser" $(PYTEST_ARGS)
 
 lint: $(VENV)/.developing ## ruff
 	$(BIN)/ruff check .
@@ -38,6 +39,11 @@ check: lint types test ## lint, types and tests
 
 clients: $(VENV)/.developing $(CLIENTS)/.installed ## Claude Code and the official SDKs against a real server
 	$(BIN)/pytest -m clients $(PYTEST_ARGS)
+
+browser: $(VENV)/.developing ## the dashboard in Chromium (CHROMIUM=path; KIROPROXY_SCREENSHOTS=folder keeps pictures)
+	@command -v "$(CHROMIUM)" >/dev/null 2>&1 || { \
+	  echo "make: '$(CHROMIUM)' was not found. On Debian or Ubuntu: apt-get install chromium; elsewhere: make browser CHROMIUM=path" >&2; exit 1; }
+	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser $(PYTEST_ARGS)
 
 bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read them
 	$(BIN)/pytest bench --benchmark-only $(PYTEST_ARGS)

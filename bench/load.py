@@ -286,6 +286,8 @@ class Bench:
             "KIRO_API_KEY": "ksk_" + "b" * 32,
             "KIRO_API_URL": f"http://127.0.0.1:{self.upstream.port}",
             "KIRO_CLIENT_TOKEN": KEY,
+            "KIROPROXY_ACCOUNT_CONCURRENCY": "0",  # the proxy is measured, not its manners
+            "MAX_CONCURRENT_SESSIONS": "0",
         }
         arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
         proxy = self._start("proxy", arguments, port, cpu=self._relay_cpu, env=env)

@@ -10,64 +10,47 @@ from dataclasses import dataclass
 import anyio
 
 from kiroproxy import clientkey
-from kiroproxy.accounts import AccountManager, LoadResult, TokenStore, load_credentials
-from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
-from kiroproxy.api.anthropic.request import parse_messages_request
-from kiroproxy.api.openai import ChatEncoder, ChatFold, ResponsesEncoder, ResponsesFold
-from kiroproxy.api.openai.chat_request import parse_chat_request
-from kiroproxy.api.openai.chat_wire import style_of
-from kiroproxy.api.openai.responses_request import parse_responses_request
-from kiroproxy.api.openai.responses_request import style_of as responses_style_of
+from kiroproxy.accounts import (
+    AccountManager,
+    AccountSettings,
+    LoadResult,
+    PaceLimits,
+    StateBook,
+    Strategy,
+    TokenStore,
+    load_credentials,
+)
+from kiroproxy.admission import Admission
 from kiroproxy.clock import Clock, SystemClock
-from kiroproxy.config import Config, Upstream
+from kiroproxy.config import Config, Limits, Server, Upstream
 from kiroproxy.database import FILE_NAME, Database
-from kiroproxy.handlers.answers import AnswerHandler, Dialect
+from kiroproxy.handlers.admin import Accounts, AdminHandlers
+from kiroproxy.handlers.answers import AnswerHandler, Serving
 from kiroproxy.handlers.count_tokens import CountTokensHandler
+from kiroproxy.handlers.dialects import CHAT, MESSAGES, RESPONSES
 from kiroproxy.handlers.errors import render_error
+from kiroproxy.handlers.events import EventsHandler
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.health import health, hello
+from kiroproxy.handlers.local import LocalGate
+from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
-from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader, response_id
+from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader
 from kiroproxy.handlers.responses_store import ResponseStore
+from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
+from kiroproxy.retry import RetryPolicy
 from kiroproxy.secret import Secret
-from kiroproxy.structured import Answering, StructuredRelay
+from kiroproxy.structured import StructuredRelay
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
-from kiroproxy.usage import Feed, Journal, Ledger
+from kiroproxy.usage import Feed, Journal, Ledger, PromptLog, QuotaWatch
+from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
-
-MESSAGES = Dialect(
-    name="messages",
-    parse=parse_messages_request,
-    make_id=lambda request_id: "msg_" + request_id.removeprefix("req_"),
-    encoder=lambda message_id, turn, _: MessagesEncoder(message_id, turn.model),
-    fold=lambda message_id, turn, _: MessageFold(message_id, turn.model),
-)
-CHAT = Dialect(
-    name="chat",
-    parse=parse_chat_request,
-    make_id=lambda request_id: "chatcmpl-" + request_id.removeprefix("req_"),
-    encoder=lambda chat_id, turn, created: ChatEncoder(
-        chat_id, turn.model, created, style_of(turn)
-    ),
-    fold=lambda chat_id, turn, created: ChatFold(chat_id, turn.model, created, style_of(turn)),
-)
-RESPONSES = Dialect(
-    name="responses",
-    parse=parse_responses_request,
-    make_id=response_id,
-    encoder=lambda own_id, turn, created: ResponsesEncoder(
-        own_id, turn.model, created, responses_style_of(turn)
-    ),
-    fold=lambda own_id, turn, created: ResponsesFold(
-        own_id, turn.model, created, responses_style_of(turn)
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +82,50 @@ class App:
         database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
         ledger = Ledger(database, self._clock, config.usage.retention_days)
-        journal = Journal(self.metrics, ledger, Feed(), self._clock)
+        feed = Feed()
+        journal = Journal(self.metrics, ledger, feed, self._clock)
+        ledger.prune()
+        await journal.restore()
+        prompts = self._prompts(feed, key)
         calls = await self._calls()
         store = TokenStore(config.state_dir, self._clock)
-        accounts = AccountManager(loaded.credentials, store, calls, self._clock)
-        store_bytes = config.server.response_store_mb * 1_000_000
-        kept = ResponseStore(
-            database, self._clock, config.server.response_store_h * 3600, store_bytes
+        accounts = AccountManager(
+            loaded.credentials,
+            store,
+            calls,
+            self._clock,
+            _account_settings(config),
+            book=StateBook(database),
         )
-        relay = StructuredRelay(Relay(accounts, calls, self._clock, self.metrics))
-        server = HttpServer(
-            Router(self._routes(Gate(key), relay, accounts, journal, kept)),
-            error_renderer=render_error,
+        await accounts.restore()
+        relay = Relay(
+            accounts,
+            calls,
+            self._clock,
+            self.metrics,
+            _retry_policy(config.limits),
+            aliases=config.model_aliases,
         )
+        kept = _response_store(config.server, database, self._clock)
+        quotas = QuotaWatch(accounts, calls, database, self._clock)
+        gate = Gate(key)
+        serving = self._serving(StructuredRelay(relay), gate, journal, prompts)
+        views = Accounts(accounts, quotas, self._clock)
+        events = EventsHandler(LocalGate(gate), views, self.metrics, feed)
+        routes = [
+            *self._routes(serving, accounts, kept),
+            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, journal),
+            Route("GET", "/api/events", events),
+        ]
+        server = HttpServer(Router(routes), error_renderer=render_error)
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
         self._cleanup.push_async_callback(accounts.stop)
         self._cleanup.push_async_callback(server.shutdown, config.server.drain_s)
+        self._cleanup.callback(events.close)
         await accounts.start()
+        await quotas.start()
+        self._cleanup.push_async_callback(quotas.stop)
         return _running(addresses, key, loaded, accounts)
 
     async def stop(self) -> None:
@@ -132,7 +141,8 @@ class App:
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        return KiroCalls(client, overrides, CallTimeouts(chat=_chat_timeouts(upstream)))
+        timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
+        return KiroCalls(client, overrides, timeouts, self.metrics)
 
     async def _tls(self) -> ssl.SSLContext | None:
         """None when every host is replaced by a plain one: reading the certificates takes a while."""
@@ -142,40 +152,78 @@ class App:
             return None
         return await load_tls_context(self._config.environment)
 
+    def _prompts(self, feed: Feed, key: Secret) -> PromptLog | None:
+        mode = self._config.usage.prompts
+        if mode == "none":
+            return None
+        write = to_console if mode == "console" else to_files(self._config.state_dir / FOLDER)
+        prompts = PromptLog(write, key)
+        feed.listen(prompts.finished)
+        self._cleanup.push_async_callback(prompts.close)
+        _log.warning("PROMPT_LOG_MODE=%s: prompts and answers are being logged", mode)
+        return prompts
+
+    def _serving(
+        self, relay: StructuredRelay, gate: Gate, journal: Journal, prompts: PromptLog | None
+    ) -> Serving:
+        server, limits = self._config.server, self._config.limits
+        return Serving(
+            relay,
+            gate,
+            journal,
+            Admission(limits.sessions, limits.queue_wait_s, limits.session_timeout_s),
+            self._clock,
+            server.ping_interval_s,
+            server.strict,
+            prompts,
+        )
+
     def _routes(
         self,
-        gate: Gate,
-        relay: Answering,
+        serving: Serving,
         accounts: AccountManager,
-        journal: Journal,
-        store: ResponseStore,
+        kept: ResponseStore,
     ) -> list[Route]:
-        server = self._config.server
-
-        def answers(dialect: Dialect, read: ResponsesReader | None = None) -> AnswerHandler:
-            interval_s, strict = server.ping_interval_s, server.strict
-            return AnswerHandler(
-                dialect, relay, gate, journal, self._clock, interval_s, strict=strict, read=read
-            )
-
-        responses = answers(RESPONSES, ResponsesReader(store))
-        paused = CodexPause(responses, self._clock, server.codex_pause_s)
-        kept = KeptResponses(store, gate)
-
-        models = ModelsHandler(accounts, gate)
+        gate = serving.gate
+        responses = AnswerHandler(RESPONSES, serving, ResponsesReader(kept))
+        paused = CodexPause(responses, self._clock, self._config.server.codex_pause_s)
+        past = KeptResponses(kept, gate)
+        models = ModelsHandler(accounts, gate, self._config.model_aliases)
+        static = StaticHandler()
         return [
-            Route("POST", "/v1/messages", answers(MESSAGES), api=True),
-            Route("POST", "/v1/chat/completions", answers(CHAT), api=True),
+            Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
+            Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
             Route("POST", "/v1/responses", paused, api=True),
-            Route("GET", "/v1/responses/{id}", kept.retrieve, api=True),
-            Route("DELETE", "/v1/responses/{id}", kept.delete, api=True),
+            Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
+            Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),
             Route("GET", "/health", health),
             Route("GET", "/api/hello", hello),
-            Route("GET", "/", hello),
+            Route("GET", "/", static.page),
+            Route("GET", "/static/{name}", static.file),
         ]
+
+    def _figures(
+        self,
+        gate: LocalGate,
+        accounts: AccountManager,
+        quotas: QuotaWatch,
+        views: Accounts,
+        ledger: Ledger,
+        journal: Journal,
+    ) -> list[Route]:
+        admin = AdminHandlers(gate, accounts, views, ledger, journal, self._clock)
+        routes = [
+            Route("GET", "/api/tokens", admin.tokens),
+            Route("GET", "/api/usage", admin.usage),
+            Route("GET", "/api/requests", admin.requests),
+        ]
+        if self._config.usage.metrics:
+            metrics = MetricsHandler(gate, self.metrics, accounts, quotas)
+            routes.append(Route("GET", "/metrics", metrics))
+        return routes
 
 
 def _load_sign_ins(config: Config) -> LoadResult:
@@ -185,6 +233,30 @@ def _load_sign_ins(config: Config) -> LoadResult:
         config.state_dir,
         copy=config.copies_sign_ins,
         own=config.uses_own_sign_ins,
+    )
+
+
+def _response_store(server: Server, database: Database, clock: Clock) -> ResponseStore:
+    keep_s, most_bytes = server.response_store_h * 3600, server.response_store_mb * 1_000_000
+    return ResponseStore(database, clock, keep_s, most_bytes)
+
+
+def _account_settings(config: Config) -> AccountSettings:
+    pool = config.pool
+    return AccountSettings(
+        strategy=Strategy(pool.strategy),
+        pace=PaceLimits(pool.concurrency, pool.per_minute),
+        renew_in_background=pool.renew_in_background,
+        renew_ahead_s=pool.renew_ahead_s,
+        busy_wait_s=config.limits.queue_wait_s,
+    )
+
+
+def _retry_policy(limits: Limits) -> RetryPolicy:
+    return RetryPolicy(
+        max_retries=limits.max_retries,
+        max_billed_retries=min(1, limits.max_retries),
+        base_delay_s=limits.base_delay_s,
     )
 
 

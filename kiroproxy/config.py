@@ -7,24 +7,37 @@ docs/configuration.md shows the same table; tests/test_docs.py holds the two tog
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 from kiroproxy.errors import ConfigError
 from kiroproxy.secret import Secret
+from kiroproxy.values import is_loopback as is_loopback
+from kiroproxy.values import (
+    parse_host,
+    parse_key,
+    parse_level,
+    parse_names,
+    parse_path,
+    parse_pause,
+    parse_region,
+    parse_seconds,
+    parse_switch,
+    parse_url,
+    parse_whole,
+    parse_word,
+)
 
 SECONDS = 1.0
 MINUTES = 60 * SECONDS
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+PROMPT_LOGS = ("none", "console", "file")
 IMPORTS = ("share", "copy")
+STRATEGIES = ("sequential", "optimal", "round_robin", "least_loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +82,35 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What is kept about requests, and who may read the figures. ``retention_days``: the ledger's."""
+    """What is kept about requests. ``retention_days``: the ledger's. ``metrics``: whether there is a
+    ``/metrics``. ``prompts``: where prompts and answers are logged, see PROMPT_LOGS."""
 
     retention_days: int = 30
     metrics: bool = True
+    prompts: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How the accounts are used. ``strategy``: for new conversations. 0: no limit."""
+
+    strategy: str = "sequential"
+    concurrency: int = 256
+    per_minute: int = 0
+    renew_ahead_s: float = 15 * MINUTES
+    renew_in_background: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take of the server. ``sessions``: answers at once, 0 without a limit;
+    ``queue_wait_s``: for a place, and for an account that serves as many as it may."""
+
+    sessions: int = 1000
+    session_timeout_s: float = 60 * MINUTES
+    queue_wait_s: float = 30 * SECONDS
+    max_retries: int = 3
+    base_delay_s: float = 0.4 * SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +122,16 @@ class Config:
     upstream: Upstream
     log: Log
     usage: Recording
+    pool: Pool
+    limits: Limits
     state_dir: Path
     home: Path
     # Files with sign-ins of other programs: read once and left alone, instead of kept up to date.
     copies_sign_ins: bool
     # What ``kiroproxy login`` has kept in ``state_dir`` belongs to the real service only.
     uses_own_sign_ins: bool
+    # The client's name of a model → what to look for in the accounts' catalogues.
+    model_aliases: Mapping[str, str]
     environment: Mapping[str, str]
 
     def with_environment(self, environment: Mapping[str, str]) -> Config:
@@ -106,99 +148,6 @@ class Config:
         return f"Config(server={self.server!r}, upstream={self.upstream!r}, log={self.log!r})"
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value <= 86400.0:
-        raise ValueError("must be a number of seconds, more than 0 and at most 86400")
-    return value
-
-
-def _pause(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 30.0:
-        raise ValueError("must be a number of seconds from 0 to 30")
-    return value
-
-
-def _word(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        lowered = text.lower()
-        if lowered not in words:
-            raise ValueError("must be one of " + ", ".join(words))
-        return lowered
-
-    return parse
-
-
-def _level(text: str) -> str:
-    return _word(*LOG_LEVELS)("warning" if text.lower() == "warn" else text)
-
-
-def _switch(text: str) -> bool:
-    lowered = text.lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _host(text: str) -> str:
-    if not text or any(c.isspace() or c in "/@?#" for c in text):
-        raise ValueError("must be a host name or an address, such as 127.0.0.1")
-    return text.strip("[]")
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def _url(text: str) -> str:
-    """An https base URL, or http to this machine only: tokens do not travel in clear."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL that starts with https://")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("must be a plain URL without user, query or fragment")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("must have a port from 0 to 65535") from None
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("must be https:// (plain http only to a loopback address)")
-    return text.rstrip("/")
-
-
-_REGION = re.compile(r"[a-z]{2}(-gov)?-[a-z]+-\d{1,2}")
-
-
-def _region(text: str) -> str:
-    if not _REGION.fullmatch(text):  # it becomes part of a host name
-        raise ValueError("must be an AWS region such as us-east-1")
-    return text
-
-
-def _key(text: str) -> Secret:
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be printable ASCII without spaces")
-    return Secret(text)
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row: environment ``name``, optional command-line ``flag``, default as text ('' is unset)."""
@@ -213,58 +162,103 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("HOST", _host, "127.0.0.1", "address", "where to listen", "--host"),
-    Setting("PORT", _whole(0, 65535), "8080", "port", "where to listen; 0 picks a free one", "--port"),
+    Setting("HOST", parse_host, "127.0.0.1", "address", "where to listen", "--host"),
+    Setting("PORT", parse_whole(0, 65535), "8080", "port", "where to listen; 0 picks a free one", "--port"),
     Setting(
-        "KIRO_CLIENT_TOKEN", _key, "", "text",
+        "KIRO_CLIENT_TOKEN", parse_key, "", "text",
         "the key clients must send; made once and kept in the state folder when unset on loopback",
         "--key", secret=True,
     ),
     Setting(
-        "KIRO_CLIENT_TOKEN_FILE", _path, "", "path",
+        "KIRO_CLIENT_TOKEN_FILE", parse_path, "", "path",
         "a file with that key (Docker secrets); used when KIRO_CLIENT_TOKEN is unset",
     ),
-    Setting("LOG_LEVEL", _level, "info", "word", "debug, info, warning or error", "--log-level"),
-    Setting("LOG_FORMAT", _word(*LOG_FORMATS), "text", "word", "text or json"),
-    Setting("LOG_FILE", _path, "", "path", "also write the log to this file (made 0600)"),
-    Setting("LOG_CONSOLE", _switch, "true", "switch", "write the log to standard error"),
-    Setting("KIRO_REGION", _region, "", "region", "the service's region when no profile decides it"),
+    Setting("LOG_LEVEL", parse_level, "info", "word", "debug, info, warning or error", "--log-level"),
+    Setting("LOG_FORMAT", parse_word(*LOG_FORMATS), "text", "word", "text or json"),
+    Setting("LOG_FILE", parse_path, "", "path", "also write the log to this file (made 0600)"),
+    Setting("LOG_CONSOLE", parse_switch, "true", "switch", "write the log to standard error"),
+    Setting("KIRO_REGION", parse_region, "", "region", "the service's region when no profile decides it"),
     Setting(
-        "KIROPROXY_STATE_DIR", _path, "~/.local/state/kiroproxy", "path",
+        "KIROPROXY_STATE_DIR", parse_path, "~/.local/state/kiroproxy", "path",
         "where the key and renewed sign-ins are kept (0700)", "--state-dir",
     ),
     Setting(
-        "KIROPROXY_IMPORT", _word(*IMPORTS), "share", "word",
+        "KIROPROXY_IMPORT", parse_word(*IMPORTS), "share", "word",
         "share: files with sign-ins are kept up to date; copy: they are read and never written",
     ),
-    Setting("KIRO_API_URL", _url, "", "URL", "replaces the table of service hosts"),
-    Setting("KIRO_SOCIAL_AUTH_URL", _url, "", "URL", "replaces the social sign-in host"),
-    Setting("KIRO_OIDC_URL", _url, "", "URL", "replaces the IdC sign-in host"),
-    Setting("KIROPROXY_CONNECT_TIMEOUT_S", _seconds, "10", "s", "TCP and TLS towards the service"),
-    Setting("KIROPROXY_FIRST_BYTE_TIMEOUT_S", _seconds, "300", "s", "until the service's first byte"),
-    Setting("KIROPROXY_IDLE_TIMEOUT_S", _seconds, "300", "s", "silence of the service in an answer"),
-    Setting("KIROPROXY_TOTAL_TIMEOUT_S", _seconds, "1800", "s", "one whole answer"),
-    Setting("KIROPROXY_PING_INTERVAL_S", _seconds, "15", "s", "a ping goes out after such a silence"),
+    Setting("KIRO_API_URL", parse_url, "", "URL", "replaces the table of service hosts"),
+    Setting("KIRO_SOCIAL_AUTH_URL", parse_url, "", "URL", "replaces the social sign-in host"),
+    Setting("KIRO_OIDC_URL", parse_url, "", "URL", "replaces the IdC sign-in host"),
+    Setting("KIROPROXY_CONNECT_TIMEOUT_S", parse_seconds, "10", "s", "TCP and TLS towards the service"),
+    Setting("KIROPROXY_FIRST_BYTE_TIMEOUT_S", parse_seconds, "300", "s", "until the service's first byte"),
+    Setting("KIROPROXY_IDLE_TIMEOUT_S", parse_seconds, "300", "s", "silence of the service in an answer"),
+    Setting("KIROPROXY_TOTAL_TIMEOUT_S", parse_seconds, "1800", "s", "one whole answer"),
+    Setting("KIROPROXY_PING_INTERVAL_S", parse_seconds, "15", "s", "a ping goes out after such a silence"),
     Setting(
-        "USAGE_RETENTION_DAYS", _whole(1, 3650), "30", "days",
+        "USAGE_RETENTION_DAYS", parse_whole(1, 3650), "30", "days",
         "how long the ledger of requests in the state folder is kept",
     ),
-    Setting("METRICS_ENABLED", _switch, "true", "switch", "serve GET /metrics for Prometheus"),
-    Setting("KIROPROXY_DRAIN_S", _seconds, "30", "s", "how long running answers may finish at stop"),
     Setting(
-        "KIROPROXY_STRICT", _switch, "false", "switch",
+        "PROMPT_LOG_MODE", parse_word(*PROMPT_LOGS), "none", "word",
+        "none; console: prompts and answers go to the log; file: to prompts/ in the state folder",
+    ),
+    Setting("METRICS_ENABLED", parse_switch, "true", "switch", "serve GET /metrics for Prometheus"),
+    Setting(
+        "TOKEN_SELECTION_STRATEGY", parse_word(*STRATEGIES), "sequential", "word",
+        "which account a new conversation gets: sequential, optimal, round_robin or least_loaded",
+    ),
+    Setting(
+        "MODEL_ALIASES", parse_names, "", "name=id,…",
+        "own names of models, also as a JSON object: fast=claude-haiku-4.5",
+    ),
+    Setting(
+        "KIROPROXY_ACCOUNT_CONCURRENCY", parse_whole(0, 100_000), "256", "requests",
+        "how many an account serves at once; 0 without a limit",
+    ),
+    Setting(
+        "KIROPROXY_ACCOUNT_REQUESTS_PER_MINUTE", parse_whole(0, 100_000), "0", "requests",
+        "how many an account starts in a minute, ten of them at once; 0 without a limit",
+    ),
+    Setting(
+        "CRON_NEAR_MINUTES", parse_whole(1, 1440), "15", "min",
+        "a token is renewed this long before it expires, but not in the first three quarters of its life",
+    ),
+    Setting(
+        "CRON_REFRESH_TOKEN", parse_switch, "true", "switch",
+        "renew tokens in the background; otherwise only when a request needs one",
+    ),
+    Setting(
+        "REQUEST_MAX_RETRIES", parse_whole(0, 20), "3", "tries",
+        "how often a request is tried again, other accounts apart",
+    ),
+    Setting(
+        "REQUEST_BASE_DELAY", parse_whole(1, 60_000), "400", "ms",
+        "the longest pause before the first of them; it doubles up to 8 s",
+    ),
+    Setting(
+        "MAX_CONCURRENT_SESSIONS", parse_whole(0, 100_000), "1000", "requests",
+        "how many this server answers at once, others wait in line; 0 without a limit",
+    ),
+    Setting("SESSION_TIMEOUT_MINUTES", parse_whole(1, 1440), "60", "min", "one request with all its tries"),
+    Setting(
+        "KIROPROXY_QUEUE_WAIT_S", parse_seconds, "30", "s",
+        "how long a request waits in line for the server, or for an account that is full",
+    ),
+    Setting("KIROPROXY_DRAIN_S", parse_seconds, "30", "s", "how long running answers may finish at stop"),
+    Setting(
+        "KIROPROXY_STRICT", parse_switch, "false", "switch",
         "refuse a request with fields that have no effect (400) instead of naming them",
     ),
     Setting(
-        "KIROPROXY_RESPONSE_STORE_H", _whole(0, 720), "24", "h",
+        "KIROPROXY_RESPONSE_STORE_H", parse_whole(0, 720), "24", "h",
         "how long responses are kept for previous_response_id; 0 keeps none",
     ),
     Setting(
-        "KIROPROXY_RESPONSE_STORE_MB", _whole(1, 10_000), "64", "MB",
+        "KIROPROXY_RESPONSE_STORE_MB", parse_whole(1, 10_000), "64", "MB",
         "how much room kept responses may take; the oldest go first",
     ),
     Setting(
-        "KIROPROXY_CODEX_PAUSE_S", _pause, "1", "s",
+        "KIROPROXY_CODEX_PAUSE_S", parse_pause, "1", "s",
         "pause before a 5xx to Codex, which repeats such a request thirty times; 0 is none",
     ),
 )  # fmt: skip
@@ -281,16 +275,6 @@ CREDENTIAL_SETTINGS = (
     "PROVIDER_POOLS_FILE_PATH",
     "KIRO_CLI_DB_FILE",
 )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine by its name or address alone (nothing is looked up)."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def load(
@@ -319,12 +303,17 @@ def load(
             console=values["LOG_CONSOLE"],
         ),
         usage=Recording(
-            retention_days=values["USAGE_RETENTION_DAYS"], metrics=values["METRICS_ENABLED"]
+            retention_days=values["USAGE_RETENTION_DAYS"],
+            metrics=values["METRICS_ENABLED"],
+            prompts=values["PROMPT_LOG_MODE"],
         ),
+        pool=_pool(values),
+        limits=_limits(values),
         state_dir=values["KIROPROXY_STATE_DIR"],
         home=home,
         copies_sign_ins=values["KIROPROXY_IMPORT"] == "copy",
         uses_own_sign_ins=True,
+        model_aliases=values["MODEL_ALIASES"] or MappingProxyType({}),
         environment=MappingProxyType(merged),
     )
     if config.server.client_token is None and not is_loopback(config.server.host):
@@ -347,6 +336,26 @@ def _upstream(values: Mapping[str, Any]) -> Upstream:
     )
 
 
+def _pool(values: Mapping[str, Any]) -> Pool:
+    return Pool(
+        strategy=values["TOKEN_SELECTION_STRATEGY"],
+        concurrency=values["KIROPROXY_ACCOUNT_CONCURRENCY"],
+        per_minute=values["KIROPROXY_ACCOUNT_REQUESTS_PER_MINUTE"],
+        renew_ahead_s=values["CRON_NEAR_MINUTES"] * MINUTES,
+        renew_in_background=values["CRON_REFRESH_TOKEN"],
+    )
+
+
+def _limits(values: Mapping[str, Any]) -> Limits:
+    return Limits(
+        sessions=values["MAX_CONCURRENT_SESSIONS"],
+        session_timeout_s=values["SESSION_TIMEOUT_MINUTES"] * MINUTES,
+        queue_wait_s=values["KIROPROXY_QUEUE_WAIT_S"],
+        max_retries=values["REQUEST_MAX_RETRIES"],
+        base_delay_s=values["REQUEST_BASE_DELAY"] / 1000,
+    )
+
+
 def _client_token(values: Mapping[str, Any]) -> Secret | None:
     """The key itself, else the one in the file, without the line's end."""
     given: Secret | None = values["KIRO_CLIENT_TOKEN"]
@@ -359,7 +368,7 @@ def _client_token(values: Mapping[str, Any]) -> Secret | None:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: cannot be read ({why})") from None
     try:
-        token = _key(text)
+        token = parse_key(text)
     except ValueError as error:
         raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: its content {error}") from None
     if not token:
@@ -374,7 +383,7 @@ def _value(
     text = flags.get(setting.name) or merged.get(setting.name, "").strip() or setting.default
     if not text:
         return None
-    if setting.parse is _path and text.startswith("~/"):
+    if setting.parse is parse_path and text.startswith("~/"):
         return home / text[2:]
     try:
         return setting.parse(text)

@@ -1,7 +1,8 @@
 """The state folder's SQLite file: what shall survive a restart and may be lost without harm.
 
 One thread owns the connection; everybody else hands it functions. ``run`` waits for an answer,
-``submit`` does not: writes that come close together share one transaction, off the event loop.
+``submit`` does not: writes that come close together share one transaction, off the event loop. Long
+reads go beside it (``read``).
 
 Nothing depends on the file. A broken one is moved aside and a new one made; where none can be had (a
 read-only folder, a full disk, a file of a newer version) the same tables live in memory, with one
@@ -49,6 +50,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             is_pause INTEGER NOT NULL,
             streak INTEGER NOT NULL,
             changed_epoch_s REAL NOT NULL,
+            sign_in TEXT NOT NULL,
             revision INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
@@ -115,13 +117,20 @@ class _Broken(Exception):
 
 
 class _Job:
-    """``done`` None: submitted, nobody waits."""
+    """``done`` None: submitted, nobody waits. ``is_urgent``: it does not wait for company either."""
 
-    __slots__ = ("done", "work")
+    __slots__ = ("done", "is_urgent", "work")
 
-    def __init__(self, work: Work, done: concurrent.futures.Future[Any] | None = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        done: concurrent.futures.Future[Any] | None = None,
+        *,
+        is_urgent: bool = False,
+    ) -> None:
         self.work = work
         self.done = done
+        self.is_urgent = is_urgent
 
 
 class Database:
@@ -159,10 +168,19 @@ class Database:
         self._jobs.put(_Job(work, done))
         return await asyncio.wrap_future(done)
 
-    def submit(self, work: Work) -> None:
+    async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """As ``run``, for work that only reads and may take its time: on a connection of its own,
+        beside the writer, who goes on. A write in ``work`` fails with StorageError."""
+        if not self.is_durable:
+            return await self.run(work)
+        await self.run(_nothing)  # all that was submitted before is in the file now
+        return await anyio.to_thread.run_sync(self._read, work)
+
+    def submit(self, work: Work, *, is_urgent: bool = False) -> None:
         """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
 
-        A failure undoes this work alone and is logged.
+        ``is_urgent``: at once, for what a killed process should not have forgotten. A failure
+        undoes this work alone and is logged.
         """
         if self._is_closed:
             return
@@ -171,7 +189,7 @@ class Database:
             if self._dropped == 1:
                 _log.warning("the state file does not keep up; some records are lost")
             return
-        self._jobs.put(_Job(work))
+        self._jobs.put(_Job(work, is_urgent=is_urgent))
 
     async def close(self) -> None:
         """Write what was submitted, then close the file. What comes later is ignored."""
@@ -179,6 +197,14 @@ class Database:
             self._is_closed = True
             self._jobs.put(None)
         await anyio.to_thread.run_sync(self._thread.join)
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
+                return work(connection)
+        except sqlite3.Error as error:
+            raise StorageError(f"The state file cannot be read ({error}).") from None
 
     # -- in the worker thread
 
@@ -206,7 +232,7 @@ class Database:
         give_up_at_s = time.monotonic() + BATCH_S
         while job is not None and job.done is None:
             batch.append(job)
-            if len(batch) >= MAX_BATCH:
+            if job.is_urgent or len(batch) >= MAX_BATCH:
                 return batch, None, True
             try:
                 job = self._jobs.get(timeout=max(0.0, give_up_at_s - time.monotonic()))
@@ -249,6 +275,10 @@ class Database:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         _migrate(connection)
         return connection
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Work that only stands in the line."""
 
 
 def _make_folder(path: Path) -> None:

@@ -37,11 +37,31 @@ def redact(text: str) -> str:
     return _SECRETS.sub("***", text)
 
 
+# What ends a line, moves a terminal's cursor, or turns the direction of writing.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_LONGEST = 4_000  # characters of a message or value; a client's own words can have millions
+
+
+def _clean(text: str) -> str:
+    """Words of others, fit to stand in a log: redacted, cut, nothing in them that is no character."""
+    text = redact(text)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text)} characters)"
+    return text.encode("utf-8", "replace").decode()
+
+
+def _one_line(text: str) -> str:
+    """Line breaks and the like as escapes, so that nobody can forge a line."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class _Redaction(logging.Filter):
-    """Formats early, so that arguments and tracebacks are covered too."""
+    """Formats early, so that arguments and tracebacks are covered too; once, for all handlers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = redact(record.getMessage())
+        if hasattr(record, "request_id"):
+            return True
+        record.msg = _clean(record.getMessage())
         record.args = ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
@@ -64,8 +84,9 @@ def _time(record: logging.LogRecord) -> str:
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = "".join(f" {k}={redact(str(v))}" for k, v in _fields(record).items() if v != "")
-        line = f"{_time(record)} {record.levelname.lower():7} {record.msg}{pairs}"
+        pairs = "".join(f" {k}={_clean(str(v))}" for k, v in _fields(record).items() if v != "")
+        words = _one_line(f"{record.msg}{pairs}")
+        line = f"{_time(record)} {record.levelname.lower():7} {words}"
         return f"{line}\n{record.exc_text}" if record.exc_text else line
 
 
@@ -77,7 +98,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.msg,
         }
-        line.update((k, redact(v) if isinstance(v, str) else v) for k, v in _fields(record).items())
+        line.update((k, _clean(v) if isinstance(v, str) else v) for k, v in _fields(record).items())
         if record.exc_text:
             line["exception"] = record.exc_text
         return orjson.dumps(line, default=str).decode()

@@ -18,8 +18,9 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from kiroproxy.accounts import AccountManager, Lease
@@ -127,7 +128,8 @@ class Pump:
 
 
 class Relay:
-    """Serves Turns. One instance for the whole program."""
+    """Serves Turns. One instance for the whole program. ``aliases``: a client's name of a model → what
+    to look for in the accounts' catalogues."""
 
     def __init__(
         self,
@@ -137,8 +139,10 @@ class Relay:
         metrics: Metrics,
         policy: RetryPolicy | None = None,
         rand: Callable[[], float] = random.random,
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._accounts = accounts
+        self._aliases = aliases
         self._calls = calls
         self._clock = clock
         self._metrics = metrics
@@ -151,7 +155,9 @@ class Relay:
         tries = Tries()
         invocation_id = str(uuid.uuid4())
         attempt = self._search if is_search_only(turn) else self._generate
-        lease = await self._accounts.lease(conversation_id(turn), tries.excluded)
+        lease = await self._accounts.lease(
+            conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)
+        )
         failure: KiroProxyError | None = None
         try:
             while True:
@@ -177,7 +183,7 @@ class Relay:
         trace: Trace,
     ) -> Outcome:
         """One try: build, send, then pump until the upstream's end or a local stop."""
-        request = build(turn, lease.model(turn.model))
+        request = build(turn, lease.model(lease.wanted))
 
         def encode(profile_arn: str | None) -> bytes:
             return request.encode(
@@ -261,7 +267,7 @@ class Relay:
                     lease, error
                 )  # nobody holds one account and waits for another
                 try:
-                    return await self._accounts.lease(lease.session, tries.excluded)
+                    return await self._accounts.lease(lease.session, tries.excluded, lease.wanted)
                 except NoAccountError:
                     raise error from None  # what this account said is truer than "none left"
             case _:

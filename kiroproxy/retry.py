@@ -20,9 +20,10 @@ from kiroproxy.kiro.replies import Action, Remedy
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Bounds of the only retry loop. Small on purpose: each try of a POST may be billed, and clients
-    retry by themselves. ``max_tries`` counts all of them, over all accounts."""
+    retry by themselves. Every step has its own bound (an account is left once, renewed once, a field
+    is left out once); ``max_tries`` ends the loop should all of them fail to."""
 
-    max_tries: int = 6
+    max_tries: int = 100
     max_retries: int = 3
     max_billed_retries: int = 1  # as the official client does for an empty answer
     base_delay_s: float = 0.4

@@ -36,8 +36,7 @@ def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[str, str, str]]:
-    """A running server: (its URL, its key, all it said until then). Ended by SIGTERM, cleanly."""
+def _started(home: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "kiroproxy", *arguments],
         env=_environment(home, environment),
@@ -47,21 +46,37 @@ def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[s
         text=True,
     )
     try:
-        said = ""
-        assert process.stdout is not None
-        for line in process.stdout:
-            said += line
-            if line.strip() == "claude":
-                break
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    """What a server prints before it serves, up to the last line."""
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if line.strip() == "claude":
+            break
+    return said
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[str, str, str]]:
+    """A running server: (its URL, its key, all it said until then). Ended by SIGTERM, cleanly."""
+    with _started(home, *arguments, **environment) as process:
+        said = _said(process)
         url = re.search(r"serves on (\S+)", said)
         key = re.search(r"key: (\S+)", said)
         assert url and key, said + process.communicate(timeout=5)[1]
         yield url[1], key[1], said
-    finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
 
 
 def test_version(tmp_path: Path) -> None:
@@ -81,6 +96,11 @@ WRONG = {
     "open host": (["server", "--host", "0.0.0.0"], {}, "KIRO_CLIENT_TOKEN: must be set"),
     "log file": (["server"], {"LOG_FILE": "/dev/null/x"}, "LOG_FILE: cannot be written"),
     "state": (["server"], {"KIROPROXY_STATE_DIR": "/dev/null/x"}, "KIROPROXY_STATE_DIR"),
+    "foreign host": (  # RFC 5737: an address that no machine has
+        ["server", "0", "--host", "192.0.2.1"],
+        {"KIRO_CLIENT_TOKEN": "a-key-for-an-open-host"},
+        "HOST: cannot listen on 192.0.2.1",
+    ),
 }
 
 
@@ -94,8 +114,36 @@ def test_wrong_setting_is_one_line_and_exit_code_2(case: str, tmp_path: Path) ->
     assert done.stdout == ""
 
 
-def test_unknown_command_is_exit_code_2(tmp_path: Path) -> None:
+def test_unknown_flag_or_command_is_exit_code_2(tmp_path: Path) -> None:
     assert run(tmp_path, "server", "--nonsense").returncode == 2
+    unknown = run(tmp_path, "frobnicate")
+    assert unknown.returncode == 2
+    assert "invalid choice: 'frobnicate'" in unknown.stderr
+
+
+def test_second_ctrl_c_does_not_wait_for_answers(tmp_path: Path) -> None:
+    with socket.socket() as client, _started(tmp_path, "server", "0", "--demo") as process:
+        said = _said(process)
+        (port, _), (_, key) = re.findall(r"serves on http://127.0.0.1:(\d+)|key: (\S+)", said)
+        client.connect(("127.0.0.1", int(port)))
+        body = (
+            b'{"model":"claude-sonnet-4-5","stream":true,"messages":[{"role":"user",'
+            b'"content":"[[sim:text 9000]]"}]}'
+        )
+        client.sendall(
+            b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (key.encode(), len(body), body)
+        )
+        assert b"200 OK" in client.recv(4096)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "stopping" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)  # the answer alone takes over two minutes
+        assert process.returncode == 130
+        assert "Traceback" not in errors
 
 
 def test_taken_port_is_told(tmp_path: Path) -> None:
@@ -138,6 +186,26 @@ def test_dotenv_and_no_account(tmp_path: Path) -> None:
         with refused.value:
             assert refused.value.code == 401
             assert b"sign in" in refused.value.read().lower()
+
+
+def test_dotenv_that_is_no_text_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    done = run(tmp_path, "server", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "kiroproxy: .env: must be text in UTF-8\n"
+
+
+def test_demo_answers_again_with_the_state_of_an_earlier_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        with serving(tmp_path, "server", "0", "--demo", "--state-dir", "state") as (url, key, _):
+            request = urllib.request.Request(
+                f"{url}/v1/messages",
+                b'{"model":"claude-sonnet-4-5","max_tokens":99,"messages":[{"role":"user",'
+                b'"content":"[[sim:say Again.]]"}]}',
+                {"x-api-key": key},
+            )
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                assert b"Again." in answer.read()
 
 
 def test_broken_credential_is_named_and_does_not_stop_the_start(tmp_path: Path) -> None:

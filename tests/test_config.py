@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.config import Config, is_loopback, load
+from kiroproxy.config import Config, Limits, Pool, is_loopback, load
 from kiroproxy.errors import ConfigError
 
 HOME = Path("/home/somebody")
@@ -128,3 +128,24 @@ def test_strict_is_off_until_asked_for() -> None:
     assert _load(environment={"KIROPROXY_STRICT": "1"}).server.strict
     with pytest.raises(ConfigError, match="KIROPROXY_STRICT: must be true or false"):
         _load(environment={"KIROPROXY_STRICT": "perhaps"})
+
+
+def test_accounts_and_limits() -> None:
+    given = {
+        "TOKEN_SELECTION_STRATEGY": "Round_Robin",
+        "CRON_NEAR_MINUTES": "30",
+        "CRON_REFRESH_TOKEN": "false",
+        "REQUEST_MAX_RETRIES": "0",
+        "REQUEST_BASE_DELAY": "1000",
+        "MAX_CONCURRENT_SESSIONS": "7",
+        "SESSION_TIMEOUT_MINUTES": "2",
+        "KIROPROXY_ACCOUNT_CONCURRENCY": "3",
+        "KIROPROXY_ACCOUNT_REQUESTS_PER_MINUTE": "9",
+        "KIROPROXY_QUEUE_WAIT_S": "0.5",
+    }
+    config = _load(environment=given)
+    assert config.pool == Pool("round_robin", 3, 9, 1800.0, False)
+    assert config.limits == Limits(7, 120.0, 0.5, 0, 1.0)
+    assert (_load().pool, _load().limits) == (Pool(), Limits())
+    with pytest.raises(ConfigError, match="TOKEN_SELECTION_STRATEGY: must be one of sequential"):
+        _load(environment={"TOKEN_SELECTION_STRATEGY": "best"})

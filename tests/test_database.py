@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from kiroproxy.errors import StorageError
 def note(name: str) -> str:
     return (
         "INSERT OR REPLACE INTO account_states VALUES "
-        f"('{name}', 'ready', '', 'internal', NULL, 0, 0, 0.0, 1)"
+        f"('{name}', 'ready', '', 'internal', NULL, 0, 0, 0.0, '', 1)"
     )
 
 
@@ -46,6 +47,37 @@ async def test_rows_survive_a_restart_and_files_are_private(tmp_path: Path) -> N
     again = Database.open(path)
     assert await again.run(names) == ["one", "three", "two"]
     await again.close()
+
+
+async def test_long_read_does_not_hold_the_writer_up(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "state.db")
+    database.submit(lambda connection: connection.execute(note("one")))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> list[str]:
+        found = names(connection)
+        begun.set()
+        assert go_on.wait(30)
+        return found
+
+    reading = asyncio.create_task(database.read(slow))
+    await asyncio.to_thread(begun.wait, 30)
+    await add(database, "two")  # returns while the read still runs
+    go_on.set()
+    assert await reading == ["one"]  # it saw what was submitted before it
+    assert await database.read(names) == ["one", "two"]
+    with pytest.raises(StorageError):
+        await database.read(lambda connection: connection.execute(note("three")))
+    await database.close()
+
+
+async def test_read_works_in_memory_too(tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
+    database = Database.open(tmp_path / "state.db")
+    assert not database.is_durable
+    await add(database, "one")
+    assert await database.read(names) == ["one"]
+    await database.close()
 
 
 async def test_open_file_of_everybody_is_made_private(tmp_path: Path) -> None:
@@ -209,7 +241,7 @@ async def main():
     while True:
         n += 1
         row = (f"{sys.argv[2]}-{n:06}", "x" * 500)
-        sql = "INSERT INTO account_states VALUES (?, 'ready', ?, '', NULL, 0, 0, 0.0, 1)"
+        sql = "INSERT INTO account_states VALUES (?, 'ready', ?, '', NULL, 0, 0, 0.0, '', 1)"
         if n % 10:
             database.submit(lambda c: c.execute(sql, row))
         await database.run(lambda c: c.execute(sql.replace("INSERT", "INSERT OR REPLACE"), row))

@@ -32,6 +32,11 @@ def test_flags_defaults_units_and_meanings_agree() -> None:
         ]
 
 
+def test_nothing_stands_there_twice() -> None:
+    marks = [line for line in PAGE.splitlines() if line.startswith(("| `", "## ", "### "))]
+    assert [mark for mark in marks if marks.count(mark) > 1] == []
+
+
 def test_credential_settings_are_documented() -> None:
     for name in CREDENTIAL_SETTINGS:
         assert f"| `{name}` |" in PAGE

@@ -24,13 +24,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("handlers",),
     ("structured",),
     ("relay",),
-    ("retry",),
+    ("retry", "admission"),
     ("usage",),
     ("accounts",),
     ("upstream", "api"),
     ("http", "kiro"),
     ("net", "eventstream"),
-    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database"),
+    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database", "values"),
 )
 BASE = frozenset(ROWS[-1])
 

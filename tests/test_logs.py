@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import orjson
 import pytest
@@ -28,6 +29,7 @@ def restored() -> Iterator[None]:
     logger = logging.getLogger("kiroproxy")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
+        handler.close()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
 
@@ -77,3 +79,43 @@ def test_json_lines_hold_fields_and_request_id(restored: None) -> None:
 def test_text_line_shows_fields(restored: None) -> None:
     out = _logged("text", lambda logger: logger.info("x", extra={"fields": {"a": 1, "b": ""}}))
     assert out.endswith("info    x a=1\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n2026-01-01 warning forged", "a\r\nb", "\x1b[2J", "\x85", "\u2028"]
+)
+def test_text_of_others_cannot_make_lines_or_move_the_cursor(text: str, restored: None) -> None:
+    def write(logger: logging.Logger) -> None:
+        logger.info("failed: %s", text, extra={"fields": {"model": text}})
+
+    out = _logged("text", write)
+    assert len(out.splitlines()) == 1
+    assert out.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_long_value_is_cut(format: str, restored: None) -> None:
+    def write(logger: logging.Logger) -> None:
+        logger.info("x" * 50_000, extra={"fields": {"model": "y" * 50_000}})
+
+    out = _logged(format, write)
+    assert len(out) < 10_000
+    assert "50000 characters" in out
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_half_a_surrogate_pair_can_be_logged(format: str, restored: None) -> None:
+    def write(logger: logging.Logger) -> None:
+        logger.info("read \udcff", extra={"fields": {"path": "\ud83d"}})
+
+    out = _logged(format, write)
+    assert "Logging error" not in out
+    assert out.encode("utf-8").startswith((b"{", b"2"))
+
+
+def test_file_and_console_say_the_same(tmp_path: Path, restored: None) -> None:
+    stream, file = io.StringIO(), tmp_path / "log"
+    with redirect_stderr(stream):
+        logs.setup(Log(file=file))
+        logging.getLogger("kiroproxy.test").info("x" * 50_000)
+    assert file.read_text() == stream.getvalue()

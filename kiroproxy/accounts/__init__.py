@@ -4,6 +4,7 @@ from kiroproxy.accounts.credentials import LoadResult, load_credentials
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.manager import AccountManager, Lease
 from kiroproxy.accounts.pace import PaceLimits
+from kiroproxy.accounts.persistence import StateBook
 from kiroproxy.accounts.selection import AccountView, Strategy
 from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import State
@@ -18,6 +19,7 @@ __all__ = [
     "LoadResult",
     "PaceLimits",
     "State",
+    "StateBook",
     "Strategy",
     "TokenStore",
     "load_credentials",

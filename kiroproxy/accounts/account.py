@@ -10,17 +10,20 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.accounts.catalogue import Catalogue
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.pace import Pace
+from kiroproxy.accounts.persistence import Saved, from_saved
+from kiroproxy.accounts.profile import lacks_profile, profile_found, profile_refused
 from kiroproxy.accounts.renewal import Renewer
 from kiroproxy.accounts.selection import AccountView
 from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import (
     ABLE,
+    GRAVITY,
     Event,
     Now,
     State,
@@ -128,7 +131,13 @@ class Account:
             self.pace.active,
             self.last_used,
             self.pace.wait_s(self._shop.clock.monotonic()),
+            self._expiry(),
         )
+
+    def _expiry(self) -> float | None:
+        tokens = self.credential.tokens
+        known = tokens.access is not None and math.isfinite(tokens.expires_at_epoch_s)
+        return tokens.expires_at_epoch_s if known else None
 
     def identity(self) -> Identity:
         """Who calls are made as now. Raises CredentialError when there is no token at all."""
@@ -165,21 +174,32 @@ class Account:
             self.pace.throttled(now.monotonic_s)
         if event is Event.QUOTA_SPENT:
             self.remaining = 0.0
-            self._quota_doubt_until_s = now.monotonic_s + _QUOTA_DOUBT_S
         self._become(
             advance(self.status, event, now, reason=reason, kind=kind, retry_after_s=retry_after_s),
-            event,
+            event.value,
         )
 
     def _settle(self) -> None:
-        self._become(settle(self.status, self.now()), Event.DEADLINE_PASSED)
+        self._become(settle(self.status, self.now()), Event.DEADLINE_PASSED.value)
 
-    def _become(self, status: Status, event: Event) -> None:
+    def adopt(self, saved: Saved, why: str) -> None:
+        """What the state file knows, where it is worse than what we know."""
+        self._settle()
+        if GRAVITY.index(saved.state) >= GRAVITY.index(self.status.state):
+            self._become(settle(from_saved(saved, self.sign_in, self.now()), self.now()), why)
+
+    @property
+    def sign_in(self) -> str:
+        """Which sign-in this is, for the state file; it changes as tokens rotate."""
+        return self.credential.current[:16]
+
+    def _become(self, status: Status, event: str) -> None:
         before = self.status
         if status == before:
             return
         self.status = status
         if status.state is not before.state:
+            self._quota_doubt_until_s = self._shop.clock.monotonic() + _QUOTA_DOUBT_S
             quiet = status.state in ABLE and before.state in ABLE
             _log.log(
                 logging.DEBUG if quiet else logging.INFO,
@@ -187,9 +207,7 @@ class Account:
                 self.id,
                 before.state.value,
                 status.state.value,
-                extra={
-                    "fields": {"account": self.id, "event": event.value, "reason": status.reason}
-                },
+                extra={"fields": {"account": self.id, "event": event, "reason": status.reason}},
             )
         self._shop.changed(self, before)
 
@@ -200,7 +218,7 @@ class Account:
         if not is_quota_spent(self.status):
             return
         if reset_epoch_s is not None and reset_epoch_s > self._shop.clock.wall():
-            self._become(with_reset(self.status, reset_epoch_s), Event.QUOTA_SPENT)
+            self._become(with_reset(self.status, reset_epoch_s), "reset_known")
         is_sure = self._shop.clock.monotonic() >= self._quota_doubt_until_s
         if is_sure and remaining is not None and remaining >= _QUOTA_LEAST:
             self.happen(Event.QUOTA_BACK)
@@ -283,9 +301,7 @@ class Account:
             return error
         except Exception:
             _log.exception("account %s: the renewal broke off", self.id)
-            failure = InternalError(
-                "The sign-in could not be renewed because of an internal error."
-            )
+            failure = InternalError("The sign-in could not be renewed: an internal error.")
             self._not_renewed(Event.RENEWAL_FAILED, failure)
             return failure
         self._renewal_failures = 0
@@ -355,7 +371,7 @@ class Account:
 
     async def ensure_profile(self) -> None:
         """An organisation's sign-in needs its profile's ARN; look it up once, for a bounded time."""
-        if not self._lacks_profile():
+        if not lacks_profile(self.credential):
             return
         if self._profile is None or self._profile.done():
             if self._shop.clock.monotonic() < self._profile_after_s:
@@ -364,32 +380,15 @@ class Account:
             self._profile = self._shop.tasks.spawn(self._find_profile(), name)
         await asyncio.wait({self._profile}, timeout=self._shop.settings.profile_wait_s)
 
-    def _lacks_profile(self) -> bool:
-        credential = self.credential
-        if credential.kind not in (CredentialKind.IDC, CredentialKind.EXTERNAL_IDP):
-            return False
-        return credential.tokens.profile_arn is None and credential.builder_id is not True
-
     async def _find_profile(self) -> None:
         pause_s = _PROFILE_RETRY_S
         try:
             profiles = await self._shop.renewer.service.list_profiles(self.identity())
         except KiroProxyError as error:
-            if "builder id" in error.message.lower():
-                self.credential = replace(self.credential, builder_id=True)
-            else:
-                _log.warning("account %s: its profile is not known: %s", self.id, error.message)
+            self.credential = profile_refused(self.credential, error)
         else:
             pause_s = _PROFILE_KEEP_S
-            if profiles:
-                tokens = replace(self.credential.tokens, profile_arn=profiles[0].arn)
-                self.credential = self.credential.with_tokens(tokens)
-            if len(profiles) > 1:
-                _log.warning(
-                    "account %s: has %d profiles and uses the first; set profileArn to choose",
-                    self.id,
-                    len(profiles),
-                )
+            self.credential = profile_found(self.credential, profiles)
         self._profile_after_s = self._shop.clock.monotonic() + pause_s
 
     # -- catalogue

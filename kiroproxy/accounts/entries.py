@@ -154,6 +154,11 @@ def maybe_text(fields: Mapping[str, Any], *names: str) -> str:
     return ""
 
 
+def printable(text: str) -> str:
+    """A name that may go to a terminal or a log: no control characters, nothing that is no text."""
+    return "".join(c for c in text if c.isprintable())
+
+
 def _token(fields: Mapping[str, Any], *names: str) -> str:
     value = maybe_text(fields, *names)
     if "..." in value or "…" in value:
@@ -304,14 +309,14 @@ def parse_entry(entry: Entry) -> Credential:
     origin = fingerprint(kind, long_lived(kind, tokens))
     return Credential(
         id=entry.id or origin[:8],
-        label=maybe_text(fields, "description", "label")[:80] or str(entry.place),
+        label=printable(maybe_text(fields, "description", "label"))[:80] or str(entry.place),
         kind=kind,
         place=entry.place,
         tokens=tokens,
         origin=origin,
         sso_region=region or DEFAULT_REGION,
         region_override=_region(fields, "apiRegion") or entry.region_override,
-        client_id=maybe_text(client, "clientId"),
+        client_id=_token(client, "clientId"),
         client_secret=Secret(secret) if secret else None,
         token_endpoint=token_endpoint,
         scopes=_scopes(fields),
@@ -372,5 +377,9 @@ def _builder_id(kind: CredentialKind, fields: Mapping[str, Any], arn: str | None
 def _scopes(fields: Mapping[str, Any]) -> str:
     value = fields.get("scopes", "")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " ".join(value)
-    return maybe_text(fields, "scopes")
+        text = " ".join(value)
+    else:
+        text = maybe_text(fields, "scopes")
+    if not (text.isascii() and text.isprintable()):
+        raise CredentialError("scopes: must be printable ASCII")
+    return text

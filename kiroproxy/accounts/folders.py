@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Place, spelling
+from kiroproxy.accounts.entries import Place, printable, spelling
 from kiroproxy.accounts.files import read_json
 from kiroproxy.accounts.found import MAX_ENTRIES, Found, Surroundings, entries, reason
 
@@ -34,7 +34,8 @@ def read_folder(around: Surroundings) -> Iterator[Found]:
         return
     found_any = False
     for path in paths:
-        for found in _read(path, f"{_NAME}/{path.relative_to(folder)}", around):
+        name = printable(f"{_NAME}/{path.relative_to(folder)}")
+        for found in _read(path, name, around):
             found_any = True
             yield found
     if not found_any:

@@ -61,5 +61,5 @@ def _keys(credential: Credential) -> list[str]:
         text = f"{place.path.resolve()}:{credential.kind.value}:{credential.client_id}"
         if place.key is not None:
             text += f":{place.key}"
-        keys.append("at:" + sha256(text.encode()).hexdigest()[:16])
+        keys.append("at:" + sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16])
     return keys

@@ -13,6 +13,7 @@ from typing import Final
 
 from kiroproxy.accounts.account import Account, Workshop
 from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.persistence import StateBook, to_saved
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import (
     AccountView,
@@ -29,7 +30,7 @@ from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
-from kiroproxy.kiro.models import FALLBACK, ModelInfo, resolve
+from kiroproxy.kiro.models import FALLBACK, ModelInfo, offers, resolve
 
 _log = logging.getLogger("kiroproxy.accounts")
 
@@ -54,6 +55,7 @@ class Lease:
     session: str
     exclude: frozenset[str]
     number: int
+    wanted: str = ""
     was_renewed: bool = False
 
     def model(self, name: str) -> ModelInfo:
@@ -62,7 +64,8 @@ class Lease:
 
 
 class AccountManager:
-    """``start`` and ``stop`` once each, on the loop that uses it."""
+    """``restore``, ``start`` and ``stop`` once each, on the loop that uses it. ``book``: where the
+    accounts' states outlive this process."""
 
     def __init__(
         self,
@@ -72,10 +75,12 @@ class AccountManager:
         clock: Clock,
         settings: AccountSettings | None = None,
         rand: Callable[[], float] = random.random,
+        book: StateBook | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings or AccountSettings()
         self._tasks = Tasks()
+        self._book = book
         self._listeners: list[Callable[[AccountView], None]] = []
         self._room = WaitingRoom(clock)
         self._numbers = itertools.count(1)
@@ -85,6 +90,13 @@ class AccountManager:
         )
         self._accounts = {credential.id: Account(credential, shop) for credential in credentials}
         self._sessions: OrderedDict[str, str] = OrderedDict()
+
+    async def restore(self) -> None:
+        """Take up the states from before; to be done before the first request."""
+        if self._book is not None:
+            for account_id, saved in (await self._book.load()).items():
+                if account := self._accounts.get(account_id):
+                    account.adopt(saved, "restored")
 
     async def start(self) -> None:
         """Begin to renew in the background. Waits for nothing."""
@@ -96,21 +108,25 @@ class AccountManager:
 
     # -- for requests
 
-    async def lease(self, session: str, exclude: frozenset[str] = frozenset()) -> Lease:
+    async def lease(
+        self, session: str, exclude: frozenset[str] = frozenset(), wanted: str = ""
+    ) -> Lease:
         """An account with a usable token, counted as busy until ``release``. Raises NoAccountError.
 
         ``session``: a conversation's key, '' for none. ``exclude``: accounts this request has tried.
-        Waits for the chosen account's own renewal at most (if that fails the next one is taken), and
-        for a bounded time while every able account serves as many requests as it may.
+        ``wanted``: a model's name; accounts known not to have it serve only when no other can. Waits
+        for the chosen account's own renewal at most (if that fails the next one is taken), and for a
+        bounded time while every able account serves as many requests as it may.
         """
-        return await self._lease(session, exclude, exclude)
+        return await self._lease(session, exclude, wanted)
 
-    async def _lease(self, session: str, tried: frozenset[str], exclude: frozenset[str]) -> Lease:
+    async def _lease(self, session: str, exclude: frozenset[str], wanted: str) -> Lease:
+        tried = exclude
         while True:
-            number = await self._claim(session, tried)
+            number = await self._claim(session, tried | self._lacking(wanted, tried))
             account = self._held[number]
             try:
-                lease = await self._open(account, session, exclude, number)
+                lease = await self._open(account, session, exclude, number, wanted)
             except (CredentialError, UpstreamError, InternalError):
                 self._free(number)
                 tried |= {account.id}  # its state says why
@@ -120,6 +136,17 @@ class AccountManager:
             else:
                 self._remember(session, account.id, tried)
                 return lease
+
+    def _lacking(self, wanted: str, tried: frozenset[str]) -> frozenset[str]:
+        """Accounts whose catalogue lacks the model, as long as an able one may have it."""
+        lacking = {
+            account.id
+            for account in self._accounts.values()
+            if wanted and account.catalogue.is_known
+            if not offers(wanted, account.catalogue.models)
+        }
+        left = [v for v in self.accounts() if v.is_able and v.id not in tried | lacking]
+        return frozenset(lacking) if left else frozenset()
 
     async def refresh(self, lease: Lease) -> Lease:
         """After the service refused the lease's token: the same account with another token.
@@ -132,13 +159,18 @@ class AccountManager:
             await account.ensure_token(rejected=lease.identity.token)
             if account.view().is_able:
                 return await self._open(
-                    account, lease.session, lease.exclude, lease.number, was_renewed=True
+                    account,
+                    lease.session,
+                    lease.exclude,
+                    lease.number,
+                    lease.wanted,
+                    was_renewed=True,
                 )
         except (CredentialError, UpstreamError, InternalError):
             pass  # its state says why
         self._free(lease.number)
         exclude = lease.exclude | {lease.account_id}
-        return await self._lease(lease.session, exclude, exclude)
+        return await self._lease(lease.session, exclude, lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
         """How the last try with the lease ended; None: nothing to say against the account. Only the
@@ -154,6 +186,7 @@ class AccountManager:
         session: str,
         exclude: frozenset[str],
         number: int,
+        wanted: str,
         *,
         was_renewed: bool = False,
     ) -> Lease:
@@ -168,6 +201,7 @@ class AccountManager:
             session,
             exclude,
             number,
+            wanted,
             was_renewed,
         )
 
@@ -281,15 +315,31 @@ class AccountManager:
     def _changed(self, account: Account, before: Status) -> None:
         if before.state not in ABLE or account.status.state not in ABLE:
             self._room.wake()  # there may be more room, or none to wait for
+        self._keep(account, before)
         if self._listeners:
             view = account.view()
             for listener in self._listeners:
                 listener(view)
 
+    def _keep(self, account: Account, before: Status) -> None:
+        if self._book is None:
+            return
+        now = Now(self._clock.monotonic(), self._clock.wall())
+        saved = to_saved(account.id, account.status, account.sign_in, now)
+        if saved is not None and saved != to_saved(account.id, before, account.sign_in, now):
+            self._book.save(saved)
+
     # -- in the background
 
     async def _tend(self) -> None:
         while True:
+            await self._learn_from_others()
             waits = [account.tend() for account in self._accounts.values()]
             wait_s = min(waits, default=self._settings.source_poll_s)
             await self._clock.sleep(max(_TICK_MIN_S, wait_s))
+
+    async def _learn_from_others(self) -> None:
+        if self._book is not None:
+            for account_id, saved in (await self._book.news()).items():
+                if account := self._accounts.get(account_id):
+                    account.adopt(saved, "told by another process")

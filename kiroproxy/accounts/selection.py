@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiroproxy.accounts.state import ABLE, Now, State, Status, remaining_s
+from kiroproxy.accounts.state import ABLE, Now, State, Status, is_quota_spent, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
 from kiroproxy.kiro.identity import CredentialKind
 
@@ -33,7 +33,8 @@ class AccountView:
 
     ``remaining``: credits, None when not known. ``active``: requests under way. ``last_used``: grows
     with each request of any account, 0 before the first. ``wait_s``: until its pace lets a request
-    start; infinite when only the end of another one helps.
+    start; infinite when only the end of another one helps. ``expires_at_epoch_s``: the token's end,
+    None without a token or when it has none.
     """
 
     id: str
@@ -46,6 +47,7 @@ class AccountView:
     active: int = 0
     last_used: int = 0
     wait_s: float = 0.0
+    expires_at_epoch_s: float | None = None
 
     @property
     def is_able(self) -> bool:
@@ -98,8 +100,8 @@ def busy_s(views: Sequence[AccountView], exclude: Collection[str]) -> float | No
 
 
 NOTHING_CONFIGURED: Final = (
-    "No Kiro account is configured. Sign in with the Kiro IDE on this machine, or set "
-    "KIRO_AUTH_TOKEN, AWS_REFRESHTOKEN or KIRO_API_KEY, and start again."
+    "No Kiro account is configured. Sign in with kiroproxy login or with the Kiro IDE on this "
+    "machine, or set KIRO_AUTH_TOKEN or KIRO_API_KEY, and start again."
 )
 
 # The first state here that some account is in decides what the caller is told: what heals soonest
@@ -123,6 +125,7 @@ _ADVICE: Final[dict[State, str]] = {
     State.SUSPENDED: "All accounts are suspended by Kiro.",
     State.DISABLED: "All accounts are disabled in the configuration.",
 }
+_DAILY_ADVICE: Final = "All accounts have made the requests of a day; they may go on in {wait}."
 _KINDS: Final[dict[State, Kind]] = {
     State.READY: Kind.OVERLOADED,
     State.REFRESHING: Kind.OVERLOADED,
@@ -141,13 +144,15 @@ def explain_none(views: Sequence[AccountView], now: Now) -> NoAccountError:
     there = [view for view in views if view.status.state is state]
     first = min(there, key=lambda view: _wait_s(view, now))
     wait_s = remaining_s(first.status, now)
-    message = _ADVICE[state].format(wait=_in_words(wait_s or 0.0))
+    is_daily = state is State.EXHAUSTED and not is_quota_spent(first.status)
+    advice = _DAILY_ADVICE if is_daily else _ADVICE[state]
+    message = advice.format(wait=_in_words(wait_s or 0.0))
     if first.status.reason:
         message = f"{message} {first.label}: {first.status.reason}"
     return NoAccountError(
         message,
         # A pause tells by itself what it is for: a rate, a refused token, a broken line.
-        kind=_KINDS.get(state, first.status.kind),
+        kind=first.status.kind if is_daily else _KINDS.get(state, first.status.kind),
         retry_after_s=wait_s,
         should_retry=state in (State.READY, State.REFRESHING, State.COOLING),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, Place, maybe_text
+from kiroproxy.accounts.entries import Entry, Place, maybe_text, printable
 from kiroproxy.accounts.files import (
     FileLock,
     make_private_folder,
@@ -47,13 +47,13 @@ def own_sign_ins(state_dir: Path) -> list[SignIn]:
         paths = [p for p in (state_dir / FOLDER).iterdir() if _FILE.fullmatch(p.name)]
     except FileNotFoundError:
         return []
-    paths.sort(key=lambda p: (maybe_read_object(p).get("createdAt", ""), p.name))
+    paths.sort(key=lambda p: (str(maybe_read_object(p).get("createdAt", "")), p.name))
     return [SignIn(p.stem, _name(p), p) for p in paths]
 
 
 def _name(path: Path) -> str:
     try:
-        return maybe_text(maybe_read_object(path), "description")
+        return printable(maybe_text(maybe_read_object(path), "description"))
     except CredentialError:
         return ""
 
@@ -93,12 +93,28 @@ def _read(sign_in: SignIn, around: Surroundings) -> Found:
     return Entry(found.place, fields, found.registration, found.region_override, id=sign_in.id)
 
 
+def make_folder(state_dir: Path) -> None:
+    """The folder that ``save`` writes to, so that a person signs in only where it can be kept.
+
+    Raises OSError.
+    """
+    make_private_folder(state_dir)
+    make_private_folder(state_dir / FOLDER)
+
+
+def free_name(state_dir: Path, title: str) -> str:
+    """``title``, with a number when a sign-in is called so already. Raises OSError."""
+    taken = {s.name for s in own_sign_ins(state_dir)}
+    names = (title if n == 1 else f"{title} {n}" for n in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
 def save(state_dir: Path, new_id: str, name: str, fields: Mapping[str, Any]) -> SignIn:
     """Keep a new sign-in. One of the same name is replaced and keeps its id, so a running server
     finds the new tokens where the old ones were. Raises OSError, or CredentialError (locked)."""
     same = [s for s in own_sign_ins(state_dir) if name and s.name == name]
     sign_in = same[0] if same else SignIn(new_id, name, state_dir / FOLDER / f"{new_id}.json")
-    make_private_folder(sign_in.path.parent)
+    make_folder(state_dir)
     with _locked(sign_in):
         write_json(sign_in.path, {"description": name, **fields})
     return sign_in

@@ -64,6 +64,17 @@ def _row(stay: State, **moves: State) -> dict[Event, State]:
     return {event: named.get(event, stay) for event in Event}
 
 
+GRAVITY: Final = (
+    State.READY,
+    State.REFRESHING,
+    State.COOLING,
+    State.EXHAUSTED,
+    State.REVOKED,
+    State.SUSPENDED,
+    State.DISABLED,
+)
+"""From the best to the worst: late news never makes an account better."""
+
 ABLE: Final = frozenset({State.READY, State.REFRESHING})
 """States in which an account may serve a request."""
 

@@ -240,7 +240,7 @@ def _with_client(
     try:
         for source in (fields, registration or {}):
             id_, secret = maybe_text(source, "clientId"), maybe_text(source, "clientSecret")
-            if id_ and secret:
+            if id_ and secret and (id_ + secret).isascii():
                 return replace(credential, client_id=id_, client_secret=Secret(secret))
     except CredentialError:
         pass  # what we have is better than a field of the wrong type

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from kiroproxy.kiro.models import ModelInfo, normalise
+from kiroproxy.kiro.models import FALLBACK, FALLBACK_NAMES, ModelInfo, normalise, resolve
 
 # The catalogue has no dates and clients want one; a fixed one says plainly that it carries no meaning
 # where a model's public id holds none.
@@ -17,16 +17,22 @@ _NO_DATE = "2025-01-01"
 _DATED_ID = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 
 
-def public_models(models: Iterable[ModelInfo]) -> list[dict[str, Any]]:
-    """Entries in the catalogue's order; doubled ids are shown once."""
+def public_models(
+    models: Sequence[ModelInfo], aliases: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Entries in the catalogue's order; doubled ids are shown once. The user's own names come last,
+    before them the old names that clients know, if the built-in table stands in for a live list."""
     seen: dict[str, dict[str, Any]] = {}
     for model in models:
         if model.id not in seen:
             seen[model.id] = _entry(model.id, model)
+    names = dict.fromkeys(FALLBACK_NAMES, "") if list(models) == list(FALLBACK) else {}
+    for name, target in {**names, **(aliases or {})}.items():
+        seen.setdefault(name, _entry(name, resolve(target or name, models)))
     return list(seen.values())
 
 
-def models_body(entries: list[dict[str, Any]]) -> bytes:
+def models_body(entries: Sequence[dict[str, Any]]) -> bytes:
     """The whole list as JSON; there is never a second page."""
     return orjson.dumps(
         {
@@ -39,7 +45,7 @@ def models_body(entries: list[dict[str, Any]]) -> bytes:
     )
 
 
-def model_body(wanted: str, entries: list[dict[str, Any]]) -> bytes | None:
+def model_body(wanted: str, entries: Sequence[dict[str, Any]]) -> bytes | None:
     """One entry as JSON under the id that was asked for, or None. Aliases and dated ids count."""
     by_id = {entry["id"]: entry for entry in entries}
     for name in (wanted, *normalise(wanted)):

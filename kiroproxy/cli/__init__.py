@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from kiroproxy import __version__
-from kiroproxy.cli import server
+from kiroproxy.cli import login, logout, server
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -19,10 +19,11 @@ _EXAMPLES = """\
 examples:
   kiroproxy                      serve your own Kiro sign-in on http://127.0.0.1:8080
   kiroproxy server 9000 my-key   the same on another port, with a key of your choice
+  kiroproxy login                sign in to Kiro with a code, and keep the sign-in
   kiroproxy server --demo        serve a built-in simulator of the service; no account needed
 """
 
-COMMANDS = {"server": server}
+COMMANDS = {"server": server, "login": login, "logout": logout}
 """Name → module with ``add(commands)``, which adds its parser and sets ``run``."""
 
 
@@ -39,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kiroproxy: {error.message}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        return 130
+        return server.INTERRUPTED
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:
-    """``server`` may be left out: ``kiroproxy --demo`` and plain ``kiroproxy`` serve."""
-    if argv and argv[0] in (*COMMANDS, "-h", "--help", "--version"):
+    """``server`` may be left out: ``kiroproxy --demo``, ``kiroproxy 9000`` and plain ``kiroproxy``
+    serve. Any other word is a command, known or not."""
+    first = argv[0] if argv else "--"
+    if first in ("-h", "--help", "--version") or not (first.startswith("-") or first.isdigit()):
         return list(argv)
     return ["server", *argv]
 

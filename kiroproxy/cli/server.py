@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import json
 import logging
@@ -16,17 +17,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from kiroproxy import __version__, logs
 from kiroproxy.app import App, Running
+from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError
 from kiroproxy.simulator import Simulator
 
+INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
+
 _NO_ACCOUNT = (
-    "sign in to the Kiro IDE on this machine, or set KIRO_API_KEY or KIRO_AUTH_TOKEN "
-    "(docs/configuration.md); requests are refused until then"
+    "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
+    "(docs/configuration.md has more ways); requests are refused until then"
 )
 
 
@@ -60,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         flags.setdefault("PORT", arguments.port)
     if arguments.key is not None:
         flags.setdefault("KIRO_CLIENT_TOKEN", arguments.key)
-    dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+    dotenv = read_dotenv()
     home = Path.home()
     if not arguments.demo:
         config = load(flags, os.environ, dotenv, home)
@@ -80,7 +82,10 @@ def _serve(config: Config, simulator: Simulator | None) -> int:
     except OSError as error:
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve_until_signal(config, simulator))
+        try:
+            return runner.run(_serve_until_signal(config, simulator))
+        except asyncio.CancelledError:
+            return INTERRUPTED
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -95,21 +100,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve_until_signal(config: Config, simulator: Simulator | None) -> int:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _on_signals(stop, asyncio.current_task())
     if simulator is not None:
         url = await simulator.start()
+        # A kept state folder outlives this simulator; the sign-in in it must please the next one.
+        simulator.faults.always("no_rotation", route="refresh")
         config = config.with_environment(_demo_environment(simulator, url))
     app = App(config)
     try:
         try:
             running = await app.start()
         except OSError as error:
-            raise ConfigError(
-                f"PORT: cannot listen on {config.server.host}:{config.server.port} "
-                f"({error.strerror or error}); another program may hold it, choose another with --port"
-            ) from None
+            raise ConfigError(_cannot_listen(config, error)) from None
         _settle()
         print(_welcome(running, simulator is not None), flush=True)
         await stop.wait()
@@ -119,6 +121,26 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         if simulator is not None:
             await simulator.stop()
     return 0
+
+
+def _on_signals(stop: asyncio.Event, serving: asyncio.Task[int] | None) -> None:
+    """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them."""
+
+    def told() -> None:
+        if stop.is_set() and serving is not None:
+            serving.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+
+
+def _cannot_listen(config: Config, error: OSError) -> str:
+    """Which of the two settings is to blame, in one line."""
+    place = f"{config.server.host}:{config.server.port} ({error.strerror or error})"
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return f"PORT: cannot listen on {place}; another program may hold it (see --port)"
+    return f"HOST: cannot listen on {place}; it must be an address of this machine"
 
 
 _DESCRIPTORS = 65_536

@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kiroproxy import logs
+from kiroproxy.admission import Admission
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
-from kiroproxy.api.events import Usage
+from kiroproxy.api.events import AnswerEvent, Usage
 from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import InternalError, KiroProxyError
-from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery
+from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery, recorded
 from kiroproxy.handlers.errors import status_of
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.http import Exchange
@@ -22,7 +23,7 @@ from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
 from kiroproxy.structured import Answering
-from kiroproxy.usage import Journal, Trace
+from kiroproxy.usage import Journal, PromptLog, Trace
 
 _SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -44,29 +45,40 @@ class Dialect:
     fold: Callable[[str, Turn, int], AnswerFold]
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the handlers of all dialects work with. ``strict``: fields without effect are a 400."""
+
+    relay: Answering
+    gate: Gate
+    journal: Journal
+    admission: Admission
+    clock: Clock
+    ping_interval_s: float
+    strict: bool = False
+    prompts: PromptLog | None = None
+
+
 class AnswerHandler:
-    """Serves one dialect's generation route."""
+    """Serves one dialect's generation route. ``read`` takes the parser's place where a request's text
+    does not say everything."""
 
     def __init__(
         self,
         dialect: Dialect,
-        relay: Answering,
-        gate: Gate,
-        journal: Journal,
-        clock: Clock,
-        ping_interval_s: float,
-        *,
-        strict: bool = False,
+        serving: Serving,
         read: Callable[[Request], Awaitable[Turn]] | None = None,
     ) -> None:
         self._dialect = dialect
-        self._relay = relay
-        self._gate = gate
-        self._journal = journal
-        self._clock = clock
-        self._ping_interval_s = ping_interval_s
-        self._strict = strict
         self._read = read
+        self._relay = serving.relay
+        self._gate = serving.gate
+        self._journal = serving.journal
+        self._admission = serving.admission
+        self._clock = serving.clock
+        self._ping_interval_s = serving.ping_interval_s
+        self._strict = serving.strict
+        self._prompts = serving.prompts
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
         logs.request_id.set(request.id)  # the handler's task has a context of its own
@@ -92,14 +104,16 @@ class AnswerHandler:
             raise
 
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
+        said = self._prompts.open(request.id, request.body) if self._prompts else None
         turn = await self._turn(request)
         trace.model, trace.stream = turn.model, turn.stream
         if self._strict:
             refuse_ignored(turn)
-        if turn.stream:
-            await self._stream(request, exchange, turn, trace)
-            return None
-        return await self._whole(request, turn, trace)
+        async with self._admission.place():
+            if turn.stream:
+                await self._stream(request, exchange, turn, trace, said)
+                return None
+            return await self._whole(request, turn, trace, said)
 
     async def _turn(self, request: Request) -> Turn:
         """What ``read`` makes of the request, where a dialect needs more than its text; else its parser."""
@@ -107,7 +121,14 @@ class AnswerHandler:
             return await self._read(request)
         return self._dialect.parse(request.body, request.headers.get)
 
-    async def _stream(self, request: Request, exchange: Exchange, turn: Turn, trace: Trace) -> None:
+    async def _stream(
+        self,
+        request: Request,
+        exchange: Exchange,
+        turn: Turn,
+        trace: Trace,
+        said: list[AnswerEvent] | None,
+    ) -> None:
         headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
         encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
         usage = Usage(input_tokens=estimate_turn(turn))
@@ -120,7 +141,8 @@ class AnswerHandler:
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         try:
-            outcome = await self._relay.answer(turn, delivery, trace)
+            async with self._admission.session():
+                outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
@@ -134,12 +156,15 @@ class AnswerHandler:
             delivery.finish(outcome.ending)
             self._journal.answered(trace, outcome.ending, outcome.doubtful)
 
-    async def _whole(self, request: Request, turn: Turn, trace: Trace) -> Response:
+    async def _whole(
+        self, request: Request, turn: Turn, trace: Trace, said: list[AnswerEvent] | None
+    ) -> Response:
         headers = AnswerHeaders(turn, strict=self._strict)
         answer_id = self._dialect.make_id(request.id)
         created = self._now()
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        outcome = await self._relay.answer(turn, delivery, trace)
+        async with self._admission.session():
+            outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response

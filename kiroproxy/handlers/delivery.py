@@ -13,6 +13,7 @@ from kiroproxy.errors import KiroProxyError
 from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader
 from kiroproxy.http.sse import SSEWriter
+from kiroproxy.relay import Delivery
 from kiroproxy.upstream import UpstreamResponse
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.:\[\]-]")
@@ -112,3 +113,29 @@ class WholeDelivery:
     def finish(self, ending: Ending) -> bytes:
         """The JSON body."""
         return self._fold.finish(ending)
+
+
+class RecordedDelivery:
+    """Another delivery, with the last try's events kept in ``said``."""
+
+    def __init__(self, inner: Delivery, said: list[AnswerEvent]) -> None:
+        self.committed = False
+        self._inner = inner
+        self._said = said
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self._said.clear()
+        self._inner.begin(account_id, model_id)
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        self._inner.deliver(batch)
+        self.committed = self._inner.committed
+        self._said += batch
+
+    def attach(self, response: UpstreamResponse) -> None:
+        self._inner.attach(response)
+
+
+def recorded(delivery: Delivery, said: list[AnswerEvent] | None) -> Delivery:
+    """``delivery`` itself unless somebody keeps what is said."""
+    return delivery if said is None else RecordedDelivery(delivery, said)

@@ -13,21 +13,21 @@ _log = logging.getLogger("kiroproxy.http")
 _OPENAI_SEGMENTS = frozenset({"chat", "completions", "responses"})
 
 
-def render_error(request: Request | None, error: KiroProxyError) -> Response:
-    """The answer for ``error``. ``request`` is None when its head did not even parse."""
+def render_error(request: Request, error: KiroProxyError) -> Response:
+    """The answer for ``error``. ``request`` is empty but for its id when its head did not parse."""
     if error.kind is Kind.UNAUTHENTICATED:
-        peer = request.peer if request else ""
-        _log.warning("refused: %s", error.message, extra={"fields": {"peer": peer}})
-    if request is not None and speaks_openai(request):
+        fields = {"peer": request.peer}
+        _log.warning("refused: %s", error.message, extra={"fields": fields})
+    if speaks_openai(request):
         status, headers, body = openai.error_response(error)
     else:
-        status, headers, body = anthropic.error_response(error, request.id if request else "")
+        status, headers, body = anthropic.error_response(error, request.id)
     return Response(status, body, headers)
 
 
-def status_of(request: Request | None, error: KiroProxyError) -> int:
+def status_of(request: Request, error: KiroProxyError) -> int:
     """The status that ``render_error`` gives it."""
-    if request is not None and speaks_openai(request):
+    if speaks_openai(request):
         return openai.TABLE[error.kind].status
     return anthropic.TABLE[error.kind].status
 

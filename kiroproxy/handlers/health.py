@@ -15,5 +15,5 @@ async def health(request: Request, exchange: Exchange) -> Response:
 
 
 async def hello(request: Request, exchange: Exchange) -> Response:
-    """``HEAD /`` and ``HEAD /api/hello`` of Claude Code: any quick answer will do."""
+    """``HEAD /api/hello`` of Claude Code: any quick answer will do."""
     return json_response(200, orjson.dumps({"name": "kiroproxy", "version": __version__}))

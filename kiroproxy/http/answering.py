@@ -13,8 +13,8 @@ from kiroproxy.http.router import Handler
 
 _log = logging.getLogger("kiroproxy.http")
 
-ErrorRenderer = Callable[[Request | None, KiroProxyError], Response]
-"""The request is None when its head did not parse."""
+ErrorRenderer = Callable[[Request, KiroProxyError], Response]
+"""Of a request whose head did not parse, only ``id`` and ``peer`` are known; the rest is empty."""
 
 
 class Answerer:
@@ -45,7 +45,7 @@ class Answerer:
 
     def refuse(
         self,
-        request: Request | None,
+        request: Request,
         exchange: Exchange,
         error: KiroProxyError,
         extra_lines: bytes = b"",

@@ -251,8 +251,7 @@ class Connection(asyncio.Protocol):
         self._keep = False
         request = self._request(b"")
         exchange = self._open(request)
-        known = request if self._head else None
-        self._shared.answerer.refuse(known, exchange, error, self._match.extra_lines)
+        self._shared.answerer.refuse(request, exchange, error, self._match.extra_lines)
         self._linger()
         return b""
 

@@ -76,6 +76,19 @@ FALLBACK: Final[tuple[ModelInfo, ...]] = (
 )
 
 
+# Names that clients of other proxies have in their settings; listed beside the table above, so that a
+# model picker finds them while the live list cannot be read.
+FALLBACK_NAMES: Final = (
+    "claude-sonnet-4-5-20250929",
+    "claude-sonnet-4-20250514",
+    "claude-3-7-sonnet-20250219",
+    "claude-3-5-haiku-20241022",
+    "amazonq-claude-sonnet-4-5-20250929",
+    "amazonq-claude-sonnet-4-20250514",
+    "amazonq-claude-3-7-sonnet-20250219",
+)
+
+
 def parse_models(reply: bytes) -> list[ModelInfo]:
     """The models of one ListAvailableModels page. Raises UpstreamError when it is no such page."""
     entries = _page(reply).get("models")
@@ -167,7 +180,9 @@ def _caches(entry: dict[str, Any]) -> bool:
 
 _ONE_MILLION: Final = re.compile(r"\[1m\]$", re.IGNORECASE)
 _THINKING: Final = re.compile(r"-thinking$", re.IGNORECASE)
-_DATE: Final = re.compile(r"-(?:20\d{6}|latest)(?:-v\d+(?::\d+)?)?$", re.IGNORECASE)
+_DATE: Final = re.compile(r"[-@](?:20\d{6}|latest)(?:-v\d+(?::\d+)?)?$", re.IGNORECASE)
+# Bedrock's spelling, and the one that older proxies of this service listed.
+_VENDOR: Final = re.compile(r"^(?:(?:[a-z]{2,6}\.)?anthropic\.|amazonq-)(?=claude)", re.IGNORECASE)
 _OLD_ORDER: Final = re.compile(r"^claude-(\d+(?:[.-]\d+)?)-(opus|sonnet|haiku)$")
 _DASHED_VERSION: Final = re.compile(r"(\d)-(\d+)(?!\d)(?=$|-)")
 _CLAUDE: Final = re.compile(rf"^claude-({'|'.join(FAMILIES)})-(\d+)(?:\.(\d+))?$")
@@ -197,7 +212,7 @@ def normalise(name: str) -> list[str]:
 
 def _bare(name: str) -> str:
     """Without provider prefix and window marker, in its own case."""
-    return _ONE_MILLION.sub("", name.strip().rsplit("/", 1)[-1]).strip()
+    return _VENDOR.sub("", _ONE_MILLION.sub("", name.strip().rsplit("/", 1)[-1]).strip())
 
 
 def claude_aliases(catalogue: Iterable[ModelInfo]) -> dict[str, str]:
@@ -222,6 +237,23 @@ def _claude_version(model_id: str) -> tuple[str, tuple[int, int]] | None:
     return None if match is None else (match[1], (int(match[2]), int(match[3] or 0)))
 
 
+def offers(name: str, catalogue: Sequence[ModelInfo]) -> bool:
+    """Whether the catalogue holds ``name`` itself, in any spelling or by its family's alias."""
+    return _listed(normalise(name), catalogue) is not None
+
+
+def _listed(spellings: list[str], catalogue: Sequence[ModelInfo]) -> ModelInfo | None:
+    by_id = {model.id.lower(): model for model in catalogue}
+    for spelling in spellings:
+        if spelling in by_id:
+            return by_id[spelling]
+    aliases = claude_aliases(catalogue)
+    for spelling in spellings:
+        if spelling in aliases:
+            return by_id[aliases[spelling].lower()]
+    return None
+
+
 def resolve(name: str, catalogue: Sequence[ModelInfo]) -> ModelInfo:
     """The entry that serves ``name``.
 
@@ -232,14 +264,9 @@ def resolve(name: str, catalogue: Sequence[ModelInfo]) -> ModelInfo:
     table is known nothing is moved to a near version: it does not tell what the account has.
     """
     spellings = normalise(name)
-    by_id = {model.id.lower(): model for model in catalogue}
-    for spelling in spellings:
-        if spelling in by_id:
-            return by_id[spelling]
-    aliases = claude_aliases(catalogue)
-    for spelling in spellings:
-        if spelling in aliases:
-            return by_id[aliases[spelling].lower()]
+    listed = _listed(spellings, catalogue)
+    if listed is not None:
+        return listed
     near = None if tuple(catalogue) == FALLBACK else _nearest(spellings, catalogue)
     return near if near is not None else _unknown(name, spellings)
 

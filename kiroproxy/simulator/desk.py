@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kiroproxy.simulator.settings import API_KEY, BUILDER, Account
+from kiroproxy.simulator.settings import API_KEY, Account
 
 _TOKEN_BYTES = 90  # in hex 180 characters, near the length of real ones
 
@@ -29,14 +29,25 @@ class _Access:
 
 @dataclass(slots=True)
 class _Device:
+    kind: str
     client_id: str
     polls_left: int
+    expires_at_s: float
 
 
 class Desk:
     """Who holds which token. ``now_s`` is monotonic seconds everywhere."""
 
-    def __init__(self, accounts: Iterable[Account], ttl_s: float, device_polls: int) -> None:
+    def __init__(
+        self,
+        accounts: Iterable[Account],
+        ttl_s: float,
+        device_polls: int,
+        device_end: str = "",
+        device_ttl_s: float = 600,
+    ) -> None:
+        self._device_end = device_end
+        self._device_ttl_s = device_ttl_s
         self._accounts = {account.label: account for account in accounts}
         self._ttl_s = ttl_s
         self._device_polls = device_polls
@@ -50,6 +61,8 @@ class Desk:
         self._clients = {
             a.client_id: a.client_secret for a in self._accounts.values() if a.client_id
         }
+        # Refresh token → the client it was issued to; no other client may redeem it.
+        self._issued_to = {t: a.client_id for t, a in self._refresh.items()}
         self._devices: dict[str, _Device] = {}
 
     @property
@@ -87,9 +100,12 @@ class Desk:
         fresh = token
         if rotate:
             del self._refresh[token]
-            fresh = "aor" + secrets.token_hex(_TOKEN_BYTES)
-            self._refresh[fresh] = account
+            fresh = self._issue(account, self._issued_to.pop(token, ""))
         return self._grant(account, fresh, now_s)
+
+    def issued_to(self, token: str) -> str:
+        """The client id a refresh token was issued to; '' for none."""
+        return self._issued_to.get(token, "")
 
     def revoke_access(self, label: str) -> None:
         """All access tokens of an account die before their time, as after a login elsewhere."""
@@ -115,10 +131,11 @@ class Desk:
         """Whether this client was registered, with this secret."""
         return isinstance(id_, str) and id_ in self._clients and self._clients[id_] == secret
 
-    def start_device(self, client_id: str) -> tuple[str, str]:
-        """A device sign-in: device code and user code."""
+    def start_device(self, kind: str, client_id: str, now_s: float) -> tuple[str, str]:
+        """A device sign-in of the first account of this kind: device code and user code."""
         code, user_code = secrets.token_urlsafe(32), secrets.token_hex(4).upper()
-        self._devices[code] = _Device(client_id, self._device_polls)
+        expires_at_s = now_s + self._device_ttl_s
+        self._devices[code] = _Device(kind, client_id, self._device_polls, expires_at_s)
         return code, f"{user_code[:4]}-{user_code[4:]}"
 
     def poll_device(self, code: str, client_id: str, now_s: float) -> Grant | str:
@@ -126,14 +143,22 @@ class Desk:
         device = self._devices.get(code)
         if device is None or device.client_id != client_id:
             return "invalid_grant"
+        if device.expires_at_s <= now_s:
+            return "expired_token"
         if device.polls_left > 0:
             device.polls_left -= 1
             return "authorization_pending"
+        if self._device_end:
+            return self._device_end
         del self._devices[code]
-        account = next(a for a in self._accounts.values() if a.kind == BUILDER)
+        account = next(a for a in self._accounts.values() if a.kind == device.kind)
+        return self._grant(account, self._issue(account, client_id), now_s)
+
+    def _issue(self, account: Account, client_id: str) -> str:
         fresh = "aor" + secrets.token_hex(_TOKEN_BYTES)
         self._refresh[fresh] = account
-        return self._grant(account, fresh, now_s)
+        self._issued_to[fresh] = client_id
+        return fresh
 
     def _grant(self, account: Account, refresh_token: str, now_s: float) -> Grant:
         access = "aoa" + secrets.token_hex(_TOKEN_BYTES)

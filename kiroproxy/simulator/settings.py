@@ -127,6 +127,8 @@ class Settings:
     reply to a chat. ``arn_required``: behave as the newer runtime hosts. ``folded_statuses``: the
     JSON 1.0 binding answers errors with 400 and 500 only, as AWS's protocol has it. ``check``: refuse
     bad requests (off for load tests). ``keep_requests``: length of the request log.
+    A device sign-in is confirmed after ``device_polls`` questions, or ends in OAuth's word
+    ``device_end`` instead (``access_denied``); its code lives for ``device_ttl_s``.
     ``batch_bytes``: at full speed, frames are joined to writes of this size; 0 for one write each.
     """
 
@@ -139,6 +141,8 @@ class Settings:
     keep_requests: int = 500
     batch_bytes: int = 16_384
     page_size: int = 50
-    device_polls: int = 1  # AuthorizationPending answers before a device sign-in is accepted
+    device_polls: int = 1
+    device_end: str = ""
+    device_ttl_s: float = 600
     models: tuple[ModelSpec, ...] = CATALOGUE
     accounts: list[Account] = field(default_factory=demo_accounts)

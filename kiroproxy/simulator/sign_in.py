@@ -1,4 +1,4 @@
-"""Refresh and device sign-in: the two authentication services, social and OIDC."""
+"""The two authentication services: refresh of both, device sign-in of the OIDC service."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kiroproxy.simulator.catalogue import JsonObject
 from kiroproxy.simulator.desk import Desk, Grant
 from kiroproxy.simulator.faults import NO_ROTATION, Canned, oidc_error
 from kiroproxy.simulator.gate import Call, Operation, Outcome, with_fault
-from kiroproxy.simulator.settings import SOCIAL, Account
+from kiroproxy.simulator.settings import BUILDER, IDC, SOCIAL, Account
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-DEVICE_TTL_S = 600
+BUILDER_START_URL = "https://view.awsapps.com/start"
 CLIENT_TTL_S = 90 * 24 * 3600
 _BAD_CREDENTIALS = Canned(401, b'{"message":"Bad credentials"}', "application/json")
 _INVALID_REQUEST = oidc_error("invalid_request", "Invalid request")
@@ -44,7 +44,7 @@ async def oidc_token(call: Call) -> Outcome:
     if body.get("grantType") != "refresh_token" or not isinstance(body.get("refreshToken"), str):
         return _INVALID_REQUEST
     account = _holder(call, body["refreshToken"], social=False)
-    if account is None or account.client_id != body["clientId"]:
+    if account is None or call.world.desk.issued_to(body["refreshToken"]) != body["clientId"]:
         return oidc_error("invalid_grant", "Invalid refresh token provided")
     fault = call.world.faults.draw("refresh", account.label)
     return await with_fault(call, fault, _grant_oidc)
@@ -68,13 +68,20 @@ async def register_client(call: Call) -> Outcome:
 
 
 async def device_authorization(call: Call) -> Outcome:
-    """``POST /device_authorization``: a code to type on a page that does not exist."""
+    """``POST /device_authorization``: a code to type on a page that does not exist.
+
+    Builder ID's start URL signs its account in, any other the organisation's."""
     body = _body(call)
     if body is None or not call.world.desk.knows_client(
         body.get("clientId"), body.get("clientSecret")
     ):
         return oidc_error("invalid_client", "Invalid client provided")
-    code, user_code = call.world.desk.start_device(body["clientId"])
+    start_url = body.get("startUrl", BUILDER_START_URL)
+    if not isinstance(start_url, str) or not start_url.startswith("https://"):
+        return oidc_error("invalid_request", "Invalid start url provided")
+    kind = BUILDER if start_url == BUILDER_START_URL else IDC
+    now_s = call.world.clock.monotonic()
+    code, user_code = call.world.desk.start_device(kind, body["clientId"], now_s)
     page = f"{call.world.base_url}/device"
     return _json(
         {
@@ -82,7 +89,7 @@ async def device_authorization(call: Call) -> Outcome:
             "userCode": user_code,
             "verificationUri": page,
             "verificationUriComplete": f"{page}?user_code={user_code}",
-            "expiresIn": DEVICE_TTL_S,
+            "expiresIn": int(call.world.settings.device_ttl_s),
             "interval": 1,
         }
     )

@@ -53,7 +53,13 @@ class World:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.desk = Desk(settings.accounts, settings.token_ttl_s, settings.device_polls)
+        self.desk = Desk(
+            settings.accounts,
+            settings.token_ttl_s,
+            settings.device_polls,
+            settings.device_end,
+            settings.device_ttl_s,
+        )
         self.faults = Faults()
         self.requests: deque[Received] = deque(maxlen=settings.keep_requests)
         self.open_streams = 0

@@ -48,6 +48,7 @@ from kiroproxy.kiro.renewal import (
 )
 from kiroproxy.kiro.replies import classify_reply
 from kiroproxy.kiro.usage import UsageLimits, parse_usage
+from kiroproxy.metrics import Metrics
 from kiroproxy.upstream.response import UpstreamResponse
 from kiroproxy.upstream.routes import (
     Route,
@@ -102,8 +103,15 @@ class _Enough(Exception):
 class KiroCalls:
     """One instance for the whole program."""
 
-    def __init__(self, client: Sender, overrides: Overrides, timeouts: CallTimeouts) -> None:
+    def __init__(
+        self,
+        client: Sender,
+        overrides: Overrides,
+        timeouts: CallTimeouts,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._client = client
+        self._metrics = metrics or Metrics()
         self._overrides = overrides
         self._timeouts = timeouts
         # (account, operation) → the route that worked after another was refused for good.
@@ -236,6 +244,18 @@ class KiroCalls:
         Raises CredentialError when the sign-in is dead (sign in again), UpstreamError when the try
         says nothing about it.
         """
+        result = "failed"
+        try:
+            tokens = await self._refresh(kind, inputs)
+            result = "renewed"
+        except CredentialError:
+            result = "denied"
+            raise
+        finally:
+            self._metrics.count_refresh(result)
+        return tokens
+
+    async def _refresh(self, kind: CredentialKind, inputs: RefreshInputs) -> RefreshedTokens:
         call = refresh_request(kind, inputs, self._overrides)
         response = await self._client.send(
             call.method, call.url, call.headers, call.body, self._timeouts.refresh

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kiroproxy.api.events import Ending, Usage
 from kiroproxy.clock import Clock
-from kiroproxy.errors import KiroProxyError
+from kiroproxy.errors import KiroProxyError, StorageError
 from kiroproxy.metrics import Metrics
 from kiroproxy.usage.feed import Feed
 from kiroproxy.usage.ledger import Ledger
@@ -39,6 +39,13 @@ class Journal:
         self._clock = clock
         self.last_used: dict[str, float] = {}
         """Account → wall time of the end of its last request."""
+
+    async def restore(self) -> None:
+        """Know when accounts were last used before this start."""
+        try:
+            self.last_used = await self._ledger.last_used() | self.last_used
+        except StorageError as error:
+            _log.info("when accounts were last used is not known: %s", error.message)
 
     def open(self, request_id: str, dialect: str, user_agent: str | None) -> Trace:
         self._metrics.active += 1

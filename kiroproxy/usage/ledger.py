@@ -6,11 +6,12 @@ Sums are made there too, and kept for a while in proportion to what they cost.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -18,7 +19,6 @@ from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 from kiroproxy.usage.record import RequestRecord
 
-_T = TypeVar("_T")
 Json = dict[str, Any]
 
 DAY_S: Final = 86_400
@@ -68,8 +68,7 @@ class Ledger:
         self._clock = clock
         self._keep_s = keep_days * DAY_S
         self._prune_after_s = 0.0
-        self._summary: Json = {}
-        self._summary_until_s = 0.0
+        self._kept: dict[str, tuple[float, Any]] = {}  # part → until when (monotonic), value
 
     def add(self, record: RequestRecord) -> None:
         """Store a finished request soon; never waits, never fails."""
@@ -99,16 +98,21 @@ class Ledger:
             values = (before, limit) if before else (limit,)
             return [_json_of(row) for row in connection.execute(query, values)]
 
-        return await self._database.run(read)
+        return await self._database.read(read)
 
     async def summary(self) -> Json:
-        """``totals``, ``series`` and ``by``: see ``summarise``. Raises StorageError."""
+        """``totals``, ``series`` and ``by``: see the sums below. Raises StorageError."""
         now_s = self._clock.monotonic()
-        if now_s >= self._summary_until_s:
+        due = [name for name in PARTS if now_s >= self._kept.get(name, (0.0, None))[0]]
+        if due:
             wall_s = self._clock.wall()
-            self._summary, cost_s = await self._database.run(_timed(summarise, wall_s))
-            self._summary_until_s = now_s + max(_KEEP_LEAST_S, cost_s * _KEEP_FACTOR)
-        return self._summary
+            made = await self._database.read(lambda connection: _made(connection, due, wall_s))
+            for name, (value, cost_s) in made.items():
+                until_s = now_s + max(_KEEP_LEAST_S, cost_s * _KEEP_FACTOR)
+                self._kept[name] = (until_s, value)
+        parts = {name: self._kept[name][1] for name in PARTS}
+        series = {span.name: parts[span.name] for span in SPANS}
+        return {"totals": parts["totals"], "series": series, "by": parts["by"]}
 
     async def last_used(self) -> dict[str, float]:
         """Account → when its last request ended. Raises StorageError."""
@@ -117,19 +121,7 @@ class Ledger:
             query = "SELECT account, MAX(time_epoch_s) FROM requests GROUP BY account"
             return {account: at for account, at in connection.execute(query) if account}
 
-        return await self._database.run(read)
-
-
-def _timed(
-    work: Callable[[sqlite3.Connection, float], _T], wall_s: float
-) -> Callable[[sqlite3.Connection], tuple[_T, float]]:
-    """``work`` with the seconds that it took in the database's thread."""
-
-    def run(connection: sqlite3.Connection) -> tuple[_T, float]:
-        began_s = time.perf_counter()
-        return work(connection, wall_s), time.perf_counter() - began_s
-
-    return run
+        return await self._database.read(read)
 
 
 def _row_of(record: RequestRecord) -> tuple[Any, ...]:
@@ -148,22 +140,27 @@ def _json_of(row: tuple[Any, ...]) -> Json:
 # -- sums, in the database's thread
 
 
-def summarise(connection: sqlite3.Connection, wall_s: float) -> Json:
-    """All that is known in sums.
+def _made(
+    connection: sqlite3.Connection, names: Sequence[str], wall_s: float
+) -> dict[str, tuple[Any, float]]:
+    """Part → its value and the seconds it took."""
+    made = {}
+    for name in names:
+        began_s = time.perf_counter()
+        value = PARTS[name](connection, wall_s)
+        made[name] = (value, time.perf_counter() - began_s)
+    return made
 
-    ``totals``: over everything kept, with the time of the oldest row. ``series``: by span, buckets
-    without a gap, oldest first; times to first token and in total as the 50th and 95th percentile of the
-    answered requests, None where there was none. ``by``: sums per account, model and client, most
-    requests first.
-    """
-    totals = _dicts(
-        connection.execute(f"SELECT {_SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests")  # noqa: S608
-    )[0]
-    return {
-        "totals": totals,
-        "series": {span.name: _series(connection, span, wall_s) for span in SPANS},
-        "by": {name: _grouped(connection, name) for name in ("account", "model", "client")},
-    }
+
+def _totals(connection: sqlite3.Connection, wall_s: float) -> Json:
+    """Over everything kept, with the time of the oldest row."""
+    query = f"SELECT {_SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests"  # noqa: S608
+    return _dicts(connection.execute(query))[0]
+
+
+def _by(connection: sqlite3.Connection, wall_s: float) -> Json:
+    """Sums per account, model and client, most requests first."""
+    return {name: _grouped(connection, name) for name in ("account", "model", "client")}
 
 
 def _grouped(connection: sqlite3.Connection, column: str) -> list[Json]:
@@ -174,7 +171,9 @@ def _grouped(connection: sqlite3.Connection, column: str) -> list[Json]:
     return _dicts(connection.execute(query))
 
 
-def _series(connection: sqlite3.Connection, span: Span, wall_s: float) -> list[Json]:
+def _series(span: Span, connection: sqlite3.Connection, wall_s: float) -> list[Json]:
+    """Buckets without a gap, oldest first; times to first token and in total as the 50th and 95th
+    percentile of the answered requests, None where there was none."""
     width = span.width_s
     last = int(wall_s // width) * width
     first = last - (span.count - 1) * width
@@ -226,3 +225,12 @@ def _percentiles(
 def _dicts(cursor: sqlite3.Cursor) -> list[Json]:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+Part = Callable[[sqlite3.Connection, float], Any]
+PARTS: Final[dict[str, Part]] = {
+    "totals": _totals,
+    "by": _by,
+    **{span.name: functools.partial(_series, span) for span in SPANS},
+}
+"""What ``summary`` is made of; each is kept by itself, so that the costly ones do not age the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from kiroproxy.api.events import Source, Usage
@@ -69,7 +69,7 @@ class RequestRecord:
     error: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def sources_of(usage: Usage) -> dict[str, str]:

@@ -27,10 +27,11 @@ START_EPOCH_S = 1_790_000_000.0
 
 
 class ManualClock:
-    """Time that moves only when a test says so."""
+    """Time that moves only when a test says so. ``skew_s``: how wrong the wall clock is."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.skew_s = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
@@ -38,7 +39,7 @@ class ManualClock:
         return self.now_s
 
     def wall(self) -> float:
-        return START_EPOCH_S + self.now_s
+        return START_EPOCH_S + self.now_s + self.skew_s
 
     async def sleep(self, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()

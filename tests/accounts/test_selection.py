@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from kiroproxy.accounts.selection import NOTHING_CONFIGURED, AccountView, choose, explain_none
+from kiroproxy.accounts.selection import (
+    NOTHING_CONFIGURED,
+    AccountView,
+    Strategy,
+    busy_s,
+    choose,
+    explain_busy,
+    explain_none,
+)
 from kiroproxy.accounts.state import Event, Now, State, Status, advance
 from kiroproxy.errors import Kind
 from kiroproxy.kiro.identity import CredentialKind
@@ -67,10 +78,15 @@ def exhausted() -> Status:
     return advance(Status(), Event.QUOTA_SPENT, NOW, reason="Spent.", kind=Kind.QUOTA)
 
 
+def day_spent() -> Status:
+    return advance(Status(), Event.DAY_SPENT, NOW, reason="Enough.", kind=Kind.RATE_LIMITED)
+
+
 ERRORS = [
     ([cooling(5), exhausted()], Kind.RATE_LIMITED, True),
     ([cooling(5, Kind.UPSTREAM_FAILED)], Kind.UPSTREAM_FAILED, True),
     ([exhausted(), in_state(State.REVOKED)], Kind.QUOTA, False),
+    ([day_spent()], Kind.RATE_LIMITED, False),
     (
         [in_state(State.REVOKED), in_state(State.SUSPENDED)],
         Kind.UPSTREAM_UNAUTHENTICATED,
@@ -93,3 +109,60 @@ def test_quota_tells_its_reset() -> None:
     error = explain_none([view("a", exhausted())], NOW)
     assert error.retry_after_s is not None and error.retry_after_s > 86400
     assert "days" in error.message
+
+
+# -- strategies
+
+SPENT, FEW, MANY, UNKNOWN = 0.0, 5.0, 500.0, None
+
+# (remaining, active, last_used) of accounts a, b, c → who is chosen by each strategy
+FLEETS: dict[str, tuple[list[tuple[float | None, int, int]], str]] = {
+    #                                                            seq opt rob lea
+    "all alike": ([(UNKNOWN, 0, 0), (UNKNOWN, 0, 0), (UNKNOWN, 0, 0)], "aaaa"),
+    "b has most": ([(FEW, 0, 0), (MANY, 0, 0), (FEW, 0, 0)], "abaa"),
+    "known before unknown": ([(UNKNOWN, 0, 0), (FEW, 0, 0), (UNKNOWN, 0, 0)], "abaa"),
+    "unknown before spent": ([(SPENT, 0, 0), (SPENT, 0, 0), (UNKNOWN, 9, 9)], "cccc"),
+    "all spent": ([(SPENT, 1, 3), (SPENT, 2, 1), (SPENT, 0, 2)], "abbc"),
+    "a was used": ([(MANY, 1, 1), (MANY, 0, 0), (MANY, 0, 0)], "abbb"),
+    "c longest ago": ([(FEW, 2, 3), (FEW, 1, 2), (FEW, 1, 1)], "accc"),
+    "b idle but fresh": ([(FEW, 2, 1), (FEW, 0, 3), (MANY, 1, 2)], "acab"),
+}
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("index", range(4), ids=[s.value for s in Strategy])
+def test_strategy(fleet: str, index: int) -> None:
+    rows, chosen = FLEETS[fleet]
+    views = [
+        replace(view(name), remaining=remaining, active=active, last_used=last_used)
+        for name, (remaining, active, last_used) in zip("abc", rows, strict=True)
+    ]
+    assert choose(views, (), None, list(Strategy)[index]) == chosen[index]
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_every_strategy_keeps_to_the_rules(strategy: Strategy) -> None:
+    able = replace(view("a"), last_used=9, active=9, remaining=1.0)
+    cooling_one = view("b", in_state(State.COOLING))
+    renewing = view("c", has_token=False)
+    full = replace(view("d"), wait_s=math.inf)
+    views = [cooling_one, renewing, full, able]
+    assert choose(views, (), None, strategy) == "a"
+    assert choose(views, (), "c", strategy) == "c"  # a conversation waits for its own renewal
+    assert choose(views, (), "d", strategy) == "a"  # and goes elsewhere while its account is full
+    assert choose(views, {"a"}, None, strategy) == "c"
+    assert choose(views, {"a", "c"}, None, strategy) is None
+
+
+def test_busy_or_unable() -> None:
+    views = [replace(view("a"), wait_s=math.inf), replace(view("b"), wait_s=2.5)]
+    assert busy_s(views, ()) == 2.5
+    assert busy_s(views, {"b"}) == math.inf
+    assert busy_s(views, {"a", "b"}) is None
+    assert busy_s([view("a", in_state(State.COOLING))], ()) is None
+
+
+@pytest.mark.parametrize(("wait_s", "told_s"), [(math.inf, 5.0), (0.2, 1.0), (30.0, 30.0)])
+def test_busy_tells_when_to_come_back(wait_s: float, told_s: float) -> None:
+    error = explain_busy(wait_s)
+    assert (error.kind, error.retry_after_s, error.should_retry) == (Kind.OVERLOADED, told_s, True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sqlite3
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kiroproxy.accounts.credentials import LoadResult, load_credentials
 from kiroproxy.accounts.entries import BUILDER_START_URL, Credential, Tokens
@@ -346,6 +350,23 @@ async def test_store_is_never_written_and_followed_when_the_cli_renews(tmp_path:
     assert (restarted.id, restarted.tokens.refresh.reveal()) == (found.id, "by-the-CLI")
 
 
+def test_store_in_wal_mode_is_read_without_a_trace_and_while_the_cli_writes(
+    tmp_path: Path,
+) -> None:
+    path = make_store(kiro_cli(tmp_path), {ODIC: TOKEN, ODIC_REG: REGISTRATION}, wal=True)
+    assert tokens(load(tmp_path)) == [LONG]
+    assert [p.name for p in path.parent.iterdir()] == ["data.sqlite3"]
+    cli = sqlite3.connect(path)
+    try:
+        newer = json.dumps({**TOKEN, "refresh_token": "in-the-log"})
+        cli.execute("UPDATE auth_kv SET value = ? WHERE key = ?", (newer, ODIC))
+        cli.commit()
+        cli.execute("BEGIN IMMEDIATE")
+        assert tokens(load(tmp_path)) == ["in-the-log"]
+    finally:
+        cli.close()
+
+
 async def test_cli_that_signed_out_is_told(tmp_path: Path) -> None:
     path = make_store(kiro_cli(tmp_path), {ODIC: TOKEN, ODIC_REG: REGISTRATION})
     (found,) = load(tmp_path).credentials
@@ -406,6 +427,13 @@ def test_own_sign_ins_may_be_left_out(tmp_path: Path) -> None:
     assert tokens(load(tmp_path, own=False)) == []
 
 
+def test_odd_dates_of_own_sign_ins_do_not_matter(tmp_path: Path) -> None:
+    for number, created in enumerate((7, "2026", None)):
+        path = tmp_path / f"state/sign-ins/0000000{number}.json"
+        write(path, social(f"own{number}", createdAt=created))
+    assert sorted(tokens(load(tmp_path))) == ["own0", "own1", "own2"]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"authMethod": "social"})])
 def test_broken_own_sign_in_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state/sign-ins/0123abcd.json"
@@ -460,6 +488,59 @@ async def test_new_sign_in_brings_its_new_registration(tmp_path: Path) -> None:
     assert replace(again, client_id="a").id == found.id
 
 
+# -- whatever stands there
+
+
+@pytest.mark.parametrize("name", ["a\ud800b", "a\x1b]0;title\x07b", "a\r\nb"])
+def test_names_are_fit_for_a_terminal(tmp_path: Path, name: str) -> None:
+    entry = social("one", description=name)
+    (found,) = load(tmp_path, KIRO_AUTH_TOKEN=json.dumps(entry)).credentials
+    assert found.label.isprintable() and found.label.startswith("a")
+    write(tmp_path / "state/sign-ins/0123abcd.json", entry)
+    (found,) = load(tmp_path).credentials
+    assert str(found.place).isprintable()
+
+
+def test_file_names_are_fit_for_a_terminal(tmp_path: Path) -> None:
+    write(tmp_path / "creds" / os.fsdecode(b"a\xff\x1b.json"), social("one"))
+    (found,) = load(tmp_path, KIRO_OAUTH_CREDS_DIR_PATH=str(tmp_path / "creds")).credentials
+    assert found.label == "KIRO_OAUTH_CREDS_DIR_PATH/a.json"
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+NAMES = st.sampled_from(
+    "authMethod refreshToken clientIdHash apiKey disabled region scopes description "
+    "refresh_token client_id client_secret expires_at oauth_flow profile_arn "
+    "KIRO_OAUTH_CREDS_FILE_PATH KIRO_OAUTH_CREDS_BASE64 customName isDisabled".split()
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5)
+)
+
+
+@given(JSON)
+@settings(max_examples=40)
+def test_no_json_stops_the_good_entries_beside_it(value: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tmp_path = Path(folder)
+        good = social(f"{MARK}good")
+        write(tmp_path / "creds/good.json", good)
+        write(tmp_path / "creds/odd.json", value)
+        write(tmp_path / "good.json", good)
+        pool = {"claude-kiro-oauth": [value, {"KIRO_OAUTH_CREDS_FILE_PATH": "good.json"}]}
+        store = make_store(tmp_path / "data.sqlite3", {ODIC: value, ODIC_REG: REGISTRATION})
+        put(store, "kirocli:social:token", {"refresh_token": f"{MARK}good"})
+        for name, text in (
+            ("KIRO_OAUTH_CREDS_DIR_PATH", str(tmp_path / "creds")),
+            ("PROVIDER_POOLS_FILE_PATH", write(tmp_path / "pool.json", pool)),
+            ("KIRO_CLI_DB_FILE", str(store)),
+            ("KIRO_AUTH_TOKEN", json.dumps([value, good])),
+        ):
+            result = load(tmp_path, **{name: text})
+            assert f"{MARK}good" in tokens(result), name
+            assert MARK not in "".join(result.problems)
+
+
 # -- external identity providers
 
 
@@ -487,6 +568,8 @@ def test_external_idp(tmp_path: Path) -> None:
         ({"clientId": None}, "clientId: is missing"),
         ({"tokenEndpoint": f"https://{MARK}.example/token"}, "tokenEndpoint: must be an https URL"),
         ({"tokenEndpoint": MICROSOFT.replace("https", "http")}, "tokenEndpoint: must be an https"),
+        ({"clientId": f"{MARK}\ud800"}, "clientId: must be printable ASCII"),
+        ({"scopes": [f"{MARK}\n"]}, "scopes: must be printable ASCII"),
         ({"tokenEndpoint": "https://u@login.microsoftonline.com/t"}, "tokenEndpoint: must be"),
     ],
 )

@@ -12,6 +12,7 @@ from kiroproxy.accounts.state import (
     ABLE,
     BRAKE_S,
     COOL_MOST_S,
+    GRAVITY,
     REFUSED_LIMIT,
     TRANSITIONS,
     Event,
@@ -31,15 +32,6 @@ from kiroproxy.errors import Kind
 WALL_S = datetime(2026, 9, 21, 12, tzinfo=UTC).timestamp()
 NOW = Now(1000.0, WALL_S)
 # What heals least easily comes last; only the named events lead back down.
-GRAVITY = [
-    State.READY,
-    State.REFRESHING,
-    State.COOLING,
-    State.EXHAUSTED,
-    State.REVOKED,
-    State.SUSPENDED,
-    State.DISABLED,
-]
 HEALING = {
     Event.RENEWED,
     Event.QUOTA_BACK,

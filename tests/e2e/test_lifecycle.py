@@ -152,7 +152,8 @@ async def test_connection_is_kept_and_pipelining_is_in_order(tmp_path: Path) -> 
             raw = await reader.readuntil(b"\r\n\r\n")
             length = int(raw.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             assert orjson.loads(await reader.readexactly(length))["content"][0]["text"] == word
-        assert home.kiro.connections == 1  # upstream connections are kept too
+        # kept too: one for the requests, and one for the quota that is asked for meanwhile
+        assert home.kiro.connections <= 2
 
 
 async def test_http_1_0_gets_a_body_without_chunks(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from kiroproxy.simulator import Settings
-from tests.e2e.support import KEY, Answer, house, turn
+from tests.e2e.support import KEY, Answer, house, read_answer, turn
 
 PNG = base64.b64encode(
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -316,3 +316,19 @@ async def test_conversation_keeps_its_id_and_prefix(tmp_path: Path) -> None:
         first, second = (e.json["conversationState"] for e in home.kiro.received("chat"))
         assert first["conversationId"] == second["conversationId"]
         assert second["history"][: len(first["history"])] == first["history"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"NONSENSE\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, 431)],
+)
+async def test_error_of_an_unreadable_head_has_the_request_id(
+    tmp_path: Path, sent: bytes, status: int
+) -> None:
+    async with house(tmp_path) as home:
+        reader, writer = await home.connect()
+        writer.write(sent)
+        answer = await read_answer(reader, "GET")
+        assert answer.status == status
+        assert answer.json["type"] == "error"
+        assert answer.json["request_id"] == answer.headers["request-id"]

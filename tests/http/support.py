@@ -29,9 +29,9 @@ STATUS = {
 }
 
 
-def render(request: Request | None, error: KiroProxyError) -> Response:
+def render(request: Request, error: KiroProxyError) -> Response:
     """A dialect for tests: the path (``-`` when unknown) and the message."""
-    text = f"{request.path if request else '-'}: {error.message}"
+    text = f"{request.path or '-'}: {error.message}"
     return Response(STATUS.get(error.kind, 400), text.encode())
 
 

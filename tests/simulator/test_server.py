@@ -639,3 +639,25 @@ async def test_log_tells_what_came_in() -> None:
         assert received.json["conversationState"]["chatTriggerType"] == "MANUAL"
         assert received.headers["user-agent"] == "test/1"
         assert "aoaDemo" not in repr(received)
+
+
+async def test_token_of_a_device_sign_in_belongs_to_its_client() -> None:
+    headers = {**AGENT, **REST}
+    asked = {"clientName": "test", "clientType": "public"}
+    async with simulator(device_polls=0) as sim:
+        pairs = []
+        for _ in range(2):
+            client = (await call(sim, "POST", "/client/register", headers, asked)).json()
+            pairs.append({name: client[name] for name in ("clientId", "clientSecret")})
+        start = {**pairs[0], "startUrl": "https://team.awsapps.com/start"}
+        device = (await call(sim, "POST", "/device_authorization", headers, start)).json()
+        grant = {"grantType": "urn:ietf:params:oauth:grant-type:device_code"}
+        code = {"deviceCode": device["deviceCode"]}
+        tokens = (await call(sim, "POST", "/token", headers, {**pairs[0], **grant, **code})).json()
+        assert sim.requests[-1].account == "idc"
+        renewal = {"grantType": "refresh_token", "refreshToken": tokens["refreshToken"]}
+        statuses = [
+            (await call(sim, "POST", "/token", headers, {**pair, **renewal})).status
+            for pair in reversed(pairs)
+        ]
+        assert statuses == [400, 200]

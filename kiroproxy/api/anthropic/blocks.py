@@ -204,6 +204,12 @@ def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]
     return [Text(f"Tool {name} is available now.")]
 
 
+def _compaction(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    """A summary that a provider's server put in the place of what it stands for."""
+    summary = optional_text(block.get("content"), path, "content")
+    return [Text(summary)] if summary else []
+
+
 def _server_block(kind: str, block: Object) -> Text:
     """A call or result of a tool that ran on a server, as words: nothing upstream knows its form."""
     shown = {key: block[key] for key in ("name", "input", "content", "is_error") if key in block}
@@ -252,6 +258,7 @@ _PARSERS: Final[dict[str, _Parser]] = {
     "tool_use": _tool_use,
     "tool_result": _tool_result,
     "tool_reference": _tool_reference,
+    "compaction": _compaction,
     "server_tool_use": _server_tool_use,
     "web_search_tool_result": _search_answer,
 }

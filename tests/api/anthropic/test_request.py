@@ -384,6 +384,17 @@ def test_parse_server_blocks_become_text() -> None:
     ]
 
 
+def test_parse_compaction_keeps_the_summary() -> None:
+    """It stands for everything before it; one that failed has null and stands for nothing."""
+    blocks = parse_blocks(
+        {"type": "compaction", "content": "They fixed the parser.", "encrypted_content": "x"},
+        {"type": "compaction", "content": None},
+        {"type": "compaction"},
+        role="assistant",
+    )
+    assert blocks == [Text("They fixed the parser.")]
+
+
 def test_parse_unknown_blocks_are_named() -> None:
     turn = parse(messages=[{"role": "user", "content": [{"type": "hologram", "x": 1}]}])
     assert turn.messages[0].blocks == []

@@ -1,0 +1,124 @@
+"""``GET /api/events``: what happens, as server-sent events.
+
+``request``: a finished request, as in ``/api/requests``. ``account``: one whose state or quota has
+changed, as in ``/api/usage``. ``active``: ``{"streams": n}``, at the start and when the number changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+
+from kiroproxy.handlers.admin import Accounts
+from kiroproxy.handlers.local import LocalGate
+from kiroproxy.http import Exchange, Request, SSEWriter
+from kiroproxy.http.messages import RawHeader
+from kiroproxy.metrics import Metrics
+from kiroproxy.usage import Feed, RequestRecord
+
+PING_INTERVAL_S: Final = 15.0
+_LOOK_S: Final = 0.5  # how late a change of an account or of the number of streams may be told
+_RETRY: Final = b"retry: 2000\n\n"
+
+_HEADERS: Final[tuple[RawHeader, ...]] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def encode(name: str, data: dict[str, Any]) -> bytes:
+    """One event."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode("ascii"), orjson.dumps(data))
+
+
+class EventsHandler:
+    """``close`` ends all streams, so that nobody's open page holds up the end of the program."""
+
+    def __init__(self, gate: LocalGate, accounts: Accounts, metrics: Metrics, feed: Feed) -> None:
+        self._gate = gate
+        self._accounts = accounts
+        self._metrics = metrics
+        self._feed = feed
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    async def __call__(self, request: Request, exchange: Exchange) -> None:
+        self._gate.check(request)
+        sse = SSEWriter(
+            exchange,
+            _HEADERS,
+            ping=lambda: b": ping\n\n",
+            ping_interval_s=PING_INTERVAL_S,
+            on_start=lambda: _RETRY,
+        )
+        watcher = Watcher(exchange, sse)
+        stop = self._feed.listen(watcher.tell_request)
+        try:
+            sse.begin()
+            if request.method != "HEAD":
+                await self._look(watcher)
+            sse.end()
+        finally:
+            stop()
+            sse.close()
+
+    async def _look(self, watcher: Watcher) -> None:
+        """Tell what has changed, until the stream or the program ends.
+
+        Looking is simpler than being told, costs nothing while nobody watches, and sees changes that
+        time brings by itself.
+        """
+        while not self._closed.is_set() and not watcher.is_over:
+            watcher.tell_active(self._metrics.active)
+            watcher.tell_accounts(self._accounts.all())
+            try:
+                await asyncio.wait_for(self._closed.wait(), _LOOK_S)
+            except TimeoutError:
+                continue
+
+
+class Watcher:
+    """Somebody who watches. Events are not kept for one that does not read: the stream ends, and whoever
+    comes back starts from fresh figures."""
+
+    def __init__(self, exchange: Exchange, sse: SSEWriter) -> None:
+        self._exchange = exchange
+        self._sse = sse
+        self._active: int | None = None
+        self._accounts: dict[str, dict[str, Any]] | None = None
+        self.is_over = False
+
+    def tell_request(self, record: RequestRecord) -> None:
+        self._tell("request", record.as_json())
+
+    def tell_active(self, streams: int) -> None:
+        if streams != self._active:
+            self._active = streams
+            self._tell("active", {"streams": streams})
+
+    def tell_accounts(self, accounts: list[dict[str, Any]]) -> None:
+        """Those that differ from the last look; the first look is what ``/api/usage`` shows anyway."""
+        before = self._accounts
+        self._accounts = {account["id"]: account for account in accounts}
+        if before is None:
+            return
+        for account in accounts:
+            if _essence(account) != _essence(before.get(account["id"], {})):
+                self._tell("account", account)
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        if self._exchange.write_paused or self._exchange.finished:
+            self.is_over = True
+        if not self.is_over:
+            self._sse.write(encode(name, data))
+
+
+def _essence(account: dict[str, Any]) -> dict[str, Any]:
+    """Without what changes with the clock or with each request alone."""
+    return {k: v for k, v in account.items() if k not in ("active", "until_epoch_s")}
