@@ -55,7 +55,8 @@ class CodexRun:
 @dataclass
 class Codex:
     """Codex in a work folder of its own. ``compact_at``: tokens above which it compacts; ``settings`` and
-    ``provider``: more lines of its configuration."""
+    ``provider``: more lines of its configuration. ``builtin``: not as a provider of its own,
+    but in the place of the built-in one."""
 
     home: Path
     base_url: str
@@ -63,6 +64,7 @@ class Codex:
     compact_at: int = 160_000
     settings: list[str] = field(default_factory=list)
     provider: list[str] = field(default_factory=list)
+    builtin: bool = False
 
     @property
     def folder(self) -> Path:
@@ -75,8 +77,9 @@ class Codex:
         """What docs tell the user to write, and nothing that phones anywhere else."""
         folder = self.home / "codex"
         folder.mkdir(parents=True, exist_ok=True)
+        address = f'base_url = "{self.base_url}/v1"'
         lines = [
-            'model_provider = "kiro"',
+            f"openai_{address}" if self.builtin else 'model_provider = "kiro"',
             "model_context_window = 200000",
             f"model_auto_compact_token_limit = {self.compact_at}",
             "check_for_update_on_startup = false",
@@ -86,7 +89,7 @@ class Codex:
             "enabled = false",
             "[model_providers.kiro]",
             'name = "Kiro"',
-            f'base_url = "{self.base_url}/v1"',
+            address,
             'env_key = "KIROPROXY_KEY"',
             'wire_api = "responses"',
             *self.provider,
@@ -97,7 +100,10 @@ class Codex:
     async def start(self, prompt: str, *flags: str, key: str = KEY) -> asyncio.subprocess.Process:
         """Start a run; the caller reads its output."""
         environment = bare_environment(
-            self.home / "home", CODEX_HOME=str(self._configure()), KIROPROXY_KEY=key
+            self.home / "home",
+            CODEX_HOME=str(self._configure()),
+            KIROPROXY_KEY=key,
+            CODEX_API_KEY=key,
         )
         return await asyncio.create_subprocess_exec(
             str(CODEX), "exec", "--json", "--skip-git-repo-check",

@@ -212,6 +212,22 @@ async def test_compaction(codex: Codex, proxy: Proxy, kiro: Simulator) -> None:
     assert len(proxy.answers()) == len(told) == 5
 
 
+async def test_compaction_in_the_place_of_the_built_in_provider(
+    codex: Codex, proxy: Proxy, kiro: Simulator
+) -> None:
+    """Asked for with a ``compaction_trigger``, answered with one item, which comes back as text."""
+    codex.builtin, codex.model, codex.compact_at = True, PATCHING, 11_000
+    long_once = "[ -e once ] && echo short || { touch once; seq 3000; }"
+    prompt = rounds(tool("exec_command", cmd=long_once), order("say", "the story so far"))
+    run = await codex.run(prompt)
+    assert run.text == "the story so far"
+    asked = [entry.json["conversationState"] for entry in kiro.received("chat")]
+    told = [state["currentMessage"]["userInputMessage"]["content"] for state in asked]
+    assert "Summarise this conversation" in told[1]
+    assert told[2].endswith("\n\nthe story so far")  # the summary has come back
+    assert only_streams(proxy, 4)
+
+
 async def test_silence_is_filled(kiro: Simulator, kiro_url: str, tmp_path: Path) -> None:
     """Its idle limit is far below the pauses of the service; only events reset it."""
     environment = sign_in(kiro, kiro_url, "social") | {"KIROPROXY_PING_INTERVAL_S": "0.1"}

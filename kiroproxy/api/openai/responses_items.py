@@ -48,7 +48,7 @@ from kiroproxy.api.openai.responses_output import (
 )
 from kiroproxy.api.openai.responses_style import FormKind, ResponsesStyle, ToolForm
 from kiroproxy.api.openai.responses_wire import item_status
-from kiroproxy.errors import InternalError
+from kiroproxy.errors import IncompleteAnswerError, InternalError
 
 
 class Open(enum.Enum):
@@ -100,10 +100,13 @@ class Items:
             move(self, event)
 
     def finish(self, ending: Ending) -> None:
-        """Close what the answer's end may leave open: its text."""
+        """Close what the answer's end may leave open: its text. Raises IncompleteAnswerError when a
+        summary was asked for and there is none: the client would go on with an empty memory."""
         if self._state in (Open.TOOL, Open.THINKING):
             raise InternalError("The answer ended inside an item.")
         self._close(item_status(ending))
+        if self._style.compaction and not self.done:
+            raise IncompleteAnswerError("The model gave no summary of the conversation; ask again.")
 
     # -- steps -------------------------------------------------------------------------------------
 

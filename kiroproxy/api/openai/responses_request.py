@@ -33,7 +33,15 @@ from kiroproxy.api.openai.options import (
 from kiroproxy.api.openai.responses_input import InputReader
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_tools import ResponseTools
-from kiroproxy.api.turn import Message, Text, Thinking, ThinkingKind, ToolChoice, Turn
+from kiroproxy.api.turn import (
+    Message,
+    Text,
+    Thinking,
+    ThinkingKind,
+    ToolChoice,
+    ToolChoiceKind,
+    Turn,
+)
 from kiroproxy.kiro.models import wants_thinking
 
 GetHeader = Callable[[str], str | None]
@@ -209,7 +217,7 @@ def _compact(turn: Turn) -> None:
     """The answer is to be a summary: nothing to call, nothing to search."""
     turn.messages.append(Message("user", [Text(_COMPACT)]))
     turn.tools = []
-    turn.tool_choice = ToolChoice()
+    turn.tool_choice = ToolChoice(ToolChoiceKind.NONE)
     turn.web_search = None
     turn.output_schema = None
 

@@ -18,7 +18,7 @@ from kiroproxy.api.openai.responses_items import Items
 from kiroproxy.api.openai.responses_output import IN_PROGRESS, Item
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_wire import ResponseObject
-from kiroproxy.errors import KiroProxyError
+from kiroproxy.errors import IncompleteAnswerError, KiroProxyError
 
 _DELTA: Final = b'%b%d,"delta":%b}\n\n'
 _FIRST_NUMBER: Final = 2  # behind those of ``start``
@@ -64,8 +64,12 @@ class ResponsesEncoder:
         return self._announced("response.in_progress", number)
 
     def finish(self, ending: Ending) -> bytes:
-        """``response.completed`` or ``response.incomplete``, with all items and the usage."""
-        self._items.finish(ending)
+        """``response.completed`` or ``response.incomplete``, with all items and the usage;
+        ``response.failed`` when the one item that was asked for has not come."""
+        try:
+            self._items.finish(ending)
+        except IncompleteAnswerError as error:
+            return self._taken() + self.fail(error)
         response = self._response.ended(ending, self._items.done)
         if self._keep is not None:
             self._keep(_dumps(response))

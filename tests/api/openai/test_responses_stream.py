@@ -232,6 +232,14 @@ def test_compaction_is_exactly_one_item() -> None:
     assert unseal(item["encrypted_content"]) == {"summary": "The story."}
 
 
+def test_compaction_without_a_summary_is_a_failure() -> None:
+    events = [*THOUGHT, *call("Read", "{}")]
+    got = read_stream(encode([events], made=style(compaction=True)))
+    assert (got.end, got.items) == ("failed", [])
+    with pytest.raises(IncompleteAnswerError):
+        fold(events, made=style(compaction=True))
+
+
 @pytest.mark.parametrize(
     ("stop", "reason"),
     [
