@@ -71,6 +71,7 @@ class App:
         self._config = config
         self._clock = clock or SystemClock()
         self._cleanup = AsyncExitStack()
+        self._server: HttpServer | None = None
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -118,6 +119,7 @@ class App:
             Route("GET", "/api/events", events),
         ]
         server = HttpServer(Router(routes), error_renderer=render_error)
+        self._server = server
         addresses = await server.start(config.server.host, config.server.port)
         # Undone in reverse: answers finish while accounts and connections still work.
         self._cleanup.push_async_callback(accounts.stop)
@@ -131,6 +133,11 @@ class App:
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
         await self._cleanup.aclose()
+
+    def hurry(self) -> None:
+        """Whoever stops the program does not want to wait for running answers."""
+        if self._server is not None:
+            self._server.hurry()
 
     async def _calls(self) -> KiroCalls:
         upstream = self._config.upstream

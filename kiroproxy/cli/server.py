@@ -82,10 +82,7 @@ def _serve(config: Config, simulator: Simulator | None) -> int:
     except OSError as error:
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        try:
-            return runner.run(_serve_until_signal(config, simulator))
-        except asyncio.CancelledError:
-            return INTERRUPTED
+        return runner.run(_serve_until_signal(config, simulator))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -99,14 +96,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve_until_signal(config: Config, simulator: Simulator | None) -> int:
-    stop = asyncio.Event()
-    _on_signals(stop, asyncio.current_task())
+    stop, hurry = asyncio.Event(), asyncio.Event()
     if simulator is not None:
         url = await simulator.start()
         # A kept state folder outlives this simulator; the sign-in in it must please the next one.
         simulator.faults.always("no_rotation", route="refresh")
         config = config.with_environment(_demo_environment(simulator, url))
     app = App(config)
+    _on_signals(stop, hurry, app)
     try:
         try:
             running = await app.start()
@@ -120,15 +117,16 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         await app.stop()
         if simulator is not None:
             await simulator.stop()
-    return 0
+    return INTERRUPTED if hurry.is_set() else 0
 
 
-def _on_signals(stop: asyncio.Event, serving: asyncio.Task[int] | None) -> None:
+def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:
     """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them."""
 
     def told() -> None:
-        if stop.is_set() and serving is not None:
-            serving.cancel()
+        if stop.is_set():
+            hurry.set()
+            app.hurry()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,6 +45,7 @@ class HttpServer:
         self._shared: Shared | None = None
         self._listener: asyncio.Server | None = None
         self._settled = asyncio.Event()
+        self._is_hurried = False
 
     @property
     def connections(self) -> int:
@@ -76,7 +77,7 @@ class HttpServer:
         self._shared.draining = True
         for connection in list(self._shared.connections):
             connection.drain()
-        if not await self._wait_settled(grace_s):
+        if self._is_hurried or not await self._wait_settled(grace_s):
             for connection in list(self._shared.connections):
                 connection.kill()
             for task in list(self._shared.tasks):
@@ -86,6 +87,11 @@ class HttpServer:
                 _log.error("%d handlers do not end although cancelled", self.active)
         self._listener = None
 
+    def hurry(self) -> None:
+        """End the grace time of ``shutdown`` now, or leave it out."""
+        self._is_hurried = True
+        self._settled.set()
+
     async def _wait_settled(self, timeout_s: float) -> bool:
         self._settled.clear()
         self._check_settled()
@@ -94,7 +100,7 @@ class HttpServer:
                 await self._settled.wait()
         except TimeoutError:
             return False
-        return True
+        return not self.connections and not self.active
 
     def _check_settled(self) -> None:
         if not self.connections and not self.active:

@@ -272,6 +272,23 @@ async def test_shutdown_cancels_what_does_not_finish() -> None:
             assert (server.connections, server.active) == (0, 0)
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before", "during"])
+async def test_hurry_ends_the_grace_time(before: bool) -> None:
+    endless = Endless(b"x")
+    async with serving([Route("GET", "/", endless)]) as (server, port):
+        async with client_of(port) as client:
+            await client.send(request("GET", "/"))
+            await client.read_until(b"\r\n\r\n")
+            if before:
+                server.hurry()
+            stopping = asyncio.ensure_future(server.shutdown(3600))  # the test's time is shorter
+            await asyncio.sleep(0)
+            server.hurry()
+            await stopping
+            assert endless.cancelled.is_set()
+            assert (server.connections, server.active) == (0, 0)
+
+
 async def test_shutdown_waits_for_handlers_that_clean_up() -> None:
     cleaned = []
 
