@@ -142,6 +142,7 @@ class Database:
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._is_closed = False
         self._is_failing = False
+        self._is_suspect = False
         self._dropped = 0
         self.is_durable = False
         """Whether the tables are in the file; False: in memory, gone at the end."""
@@ -173,8 +174,13 @@ class Database:
         beside the writer, who goes on. A write in ``work`` fails with StorageError."""
         if not self.is_durable:
             return await self.run(work)
-        await self.run(_nothing)  # all that was submitted before is in the file now
-        return await anyio.to_thread.run_sync(self._read, work)
+        with contextlib.suppress(StorageError):
+            await self.run(_nothing)  # all that was submitted before is in the file now
+        try:
+            return await anyio.to_thread.run_sync(self._read, work)
+        except _Broken:
+            self._is_suspect = True  # the writer, with pages of its own, may never notice
+            return await self.run(work)
 
     def submit(self, work: Work, *, is_urgent: bool = False) -> None:
         """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
@@ -204,6 +210,8 @@ class Database:
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
                 return work(connection)
         except sqlite3.Error as error:
+            if _is_broken(error) or _primary(error) == sqlite3.SQLITE_CANTOPEN:
+                raise _Broken from None
             raise StorageError(f"The state file cannot be read ({error}).") from None
 
     # -- in the worker thread
@@ -214,16 +222,25 @@ class Database:
         is_open = True
         while is_open:
             batch, last, is_open = self._take()
+            if self._is_suspect:
+                connection = self._reopened(connection)
             try:
                 if batch:
                     self._write(connection, batch)
+            except _Broken:
+                connection = self._reopened(connection)
+            try:
                 if last is not None:
                     _answer(connection, last)
             except _Broken:
-                _log.error("%s is damaged; the last records are lost", self._path)
-                connection.close()
-                connection = self._connect()
+                connection = self._reopened(connection)
         connection.close()
+
+    def _reopened(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        _log.error("%s is damaged or gone; the last records are lost", self._path)
+        connection.close()
+        self._is_suspect = False
+        return self._connect()
 
     def _take(self) -> tuple[list[_Job], _Job | None, bool]:
         """Submitted work, then perhaps one job that somebody waits for; False at the end."""

@@ -41,7 +41,7 @@ from kiroproxy.errors import (
 )
 from kiroproxy.eventstream import FrameDecoder
 from kiroproxy.kiro.events import EventParser
-from kiroproxy.kiro.replies import Action, prompt_too_long
+from kiroproxy.kiro.replies import Action, Health, Remedy, prompt_too_long
 from kiroproxy.kiro.websearch import MAX_REPLY_BYTES, parse_search_reply, search_payload
 from kiroproxy.metrics import Metrics
 from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
@@ -268,8 +268,8 @@ class Relay:
                 )  # nobody holds one account and waits for another
                 try:
                     return await self._accounts.lease(lease.session, tries.excluded, lease.wanted)
-                except NoAccountError:
-                    raise error from None  # what this account said is truer than "none left"
+                except NoAccountError as none_left:
+                    raise _truest(error, none_left) from None
             case _:
                 raise error
 
@@ -278,6 +278,21 @@ class Relay:
             self._metrics.count_retry(step.name.lower())
         if isinstance(error, EventStreamError):
             self._metrics.count_stream_error(type(error).__name__)
+
+
+def _truest(error: KiroProxyError, none_left: NoAccountError) -> KiroProxyError:
+    """What the client is told when the last account was left because of ``error``.
+
+    When that was about the account, what all of them together say is truer: another one may be back
+    sooner. Not when one of them is fine and has merely been tried: then ``error`` is all there is.
+    """
+    remedy = error.remedy if isinstance(error, UpstreamRefusedError) else None
+    if not isinstance(remedy, Remedy) or remedy.health is Health.NONE:
+        return error
+    if none_left.kind is Kind.OVERLOADED and none_left.retry_after_s is None:
+        return error
+    none_left.upstream_request_id = error.upstream_request_id
+    return none_left
 
 
 def _begin(lease: Lease, model_id: str, delivery: Delivery, trace: Trace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -172,6 +173,44 @@ async def test_damage_while_running_is_survived(tmp_path: Path) -> None:
     await add(first, "two")
     assert await first.run(names) == ["two"]
     await first.close()
+
+
+def wreck(path: Path) -> None:
+    """Damage that the next statement notices."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_master SET rootpage = 99 WHERE name = 'account_states'")
+        other.execute("PRAGMA schema_version=99")
+
+
+async def test_damage_found_by_a_write_leaves_nobody_waiting(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "state.db")
+    await add(database, "one")
+    wreck(tmp_path / "state.db")
+    database.submit(lambda connection: connection.execute(note("two")))
+    assert await asyncio.wait_for(database.run(names), 20) == []
+    await database.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_damage_found_by_a_read_is_mended(gone: bool, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "state.db"
+    database = Database.open(path)
+    await add(database, "one")
+    for file in list(path.parent.glob("state.db*")):
+        if gone:
+            file.unlink()
+        else:
+            os.truncate(file, 0)
+            file.write_bytes(b"rubbish " * 2000)
+    assert await database.read(names) in ([], ["one"])
+    await add(database, "two")
+    assert "two" in await database.read(names)
+    await database.close()
+    again = Database.open(path)
+    assert "two" in await again.run(names)
+    await again.close()
 
 
 async def test_unusable_place_means_memory_and_one_warning(

@@ -21,8 +21,10 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 
 
 def make_private_folder(path: Path) -> None:
-    """The folder, its parents too, for this user only. Raises OSError."""
-    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    """The folder, for this user only, as are those above it that are missing. Raises OSError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):  # mkdir(parents=True) would give the parents everybody's mode
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(PRIVATE_FOLDER)
 

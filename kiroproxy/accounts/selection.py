@@ -104,6 +104,9 @@ NOTHING_CONFIGURED: Final = (
     "machine, or set KIRO_AUTH_TOKEN or KIRO_API_KEY, and start again."
 )
 
+# Clients follow a ``retry-after`` up to a minute; told to retry after more than that, they retry at once.
+_WORTH_WAITING_S: Final = 60.0
+
 # The first state here that some account is in decides what the caller is told: what heals soonest
 # comes first. READY is possible too: able, but already tried by this request.
 _ORDER: Final = (
@@ -149,12 +152,15 @@ def explain_none(views: Sequence[AccountView], now: Now) -> NoAccountError:
     message = advice.format(wait=_in_words(wait_s or 0.0))
     if first.status.reason:
         message = f"{message} {first.label}: {first.status.reason}"
+    # A pause tells by itself what it is for: a rate, a refused token, a broken line.
+    kind = first.status.kind if is_daily else _KINDS.get(state, first.status.kind)
     return NoAccountError(
         message,
-        # A pause tells by itself what it is for: a rate, a refused token, a broken line.
-        kind=first.status.kind if is_daily else _KINDS.get(state, first.status.kind),
+        kind=kind,
         retry_after_s=wait_s,
-        should_retry=state in (State.READY, State.REFRESHING, State.COOLING),
+        should_retry=state in (*ABLE, State.COOLING)
+        and (wait_s or 0.0) <= _WORTH_WAITING_S
+        and kind is not Kind.UPSTREAM_UNAUTHENTICATED,
     )
 
 

@@ -175,6 +175,7 @@ BRAKE_S: Final = 30 * 60.0
 REFUSED_FIRST_S: Final = 60.0
 REFUSED_MOST_S: Final = 60 * 60.0
 REFUSED_LIMIT: Final = 3
+_DAY_S: Final = 86_400.0
 RENEWAL_FIRST_S: Final = 1.0
 RENEWAL_MOST_S: Final = 60.0
 
@@ -258,7 +259,21 @@ def settle(status: Status, now: Now) -> Status:
     is_over = (status.until_at_s is not None and now.monotonic_s >= status.until_at_s) or (
         status.until_epoch_s is not None and now.wall_s >= status.until_epoch_s
     )
-    return advance(status, Event.DEADLINE_PASSED, now) if is_over else status
+    if is_over or _is_mistaken(status, now):
+        return advance(status, Event.DEADLINE_PASSED, now)
+    return status
+
+
+def _is_mistaken(status: Status, now: Now) -> bool:
+    """A day's limit that ends later than tomorrow: the clock was ahead when it was found. (For the
+    quota's reset the usage figures know better.)"""
+    if (
+        status.state is not State.EXHAUSTED
+        or is_quota_spent(status)
+        or status.until_epoch_s is None
+    ):
+        return False
+    return status.until_epoch_s - now.wall_s > _DAY_S
 
 
 def is_quota_spent(status: Status) -> bool:
@@ -284,7 +299,7 @@ def remaining_s(status: Status, now: Now) -> float | None:
 
 def next_day_epoch_s(wall_s: float) -> float:
     """The next 00:00 UTC: when daily limits are believed to start anew."""
-    return (math.floor(wall_s / 86400) + 1) * 86400.0
+    return (math.floor(wall_s / _DAY_S) + 1) * _DAY_S
 
 
 def next_month_epoch_s(wall_s: float) -> float:

@@ -62,13 +62,22 @@ class TokenStore:
 
     @asynccontextmanager
     async def locked(self, credential: Credential) -> AsyncIterator[None]:
-        """Hold the lock of the credential's source. Raises UpstreamError when it stays taken."""
-        lock = await _in_thread(lambda: self._make_lock(credential))
+        """Hold the lock of the credential's source. Raises UpstreamError when it stays taken.
+
+        Where no lock can be made (a read-only folder) there is none: nobody could store what two
+        programs have to agree on.
+        """
+        lock: FileLock | None = None
         try:
-            await self._acquire(lock, credential)
+            try:
+                lock = await _in_thread(lambda: self._make_lock(credential))
+                await self._acquire(lock, credential)
+            except OSError as error:
+                _log.warning("%s: renewed without a lock (%s)", credential.place, _why(error))
             yield
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     async def reread(self, credential: Credential) -> Credential:
         """``credential`` with the tokens that its source or the state folder holds now.

@@ -74,6 +74,11 @@ def test_nearest_deadline_is_told() -> None:
     assert "in 10 s" in error.message and "label b: Too fast." in error.message
 
 
+def test_long_pause_is_not_worth_a_retry() -> None:
+    error = explain_none([view("a", cooling(1800))], NOW)
+    assert (error.retry_after_s, error.should_retry) == (1800, False)
+
+
 def exhausted() -> Status:
     return advance(Status(), Event.QUOTA_SPENT, NOW, reason="Spent.", kind=Kind.QUOTA)
 
@@ -85,6 +90,7 @@ def day_spent() -> Status:
 ERRORS = [
     ([cooling(5), exhausted()], Kind.RATE_LIMITED, True),
     ([cooling(5, Kind.UPSTREAM_FAILED)], Kind.UPSTREAM_FAILED, True),
+    ([cooling(5, Kind.UPSTREAM_UNAUTHENTICATED)], Kind.UPSTREAM_UNAUTHENTICATED, False),
     ([exhausted(), in_state(State.REVOKED)], Kind.QUOTA, False),
     ([day_spent()], Kind.RATE_LIMITED, False),
     (

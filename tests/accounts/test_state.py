@@ -146,6 +146,13 @@ def test_quota_stands_on_the_calendar_and_takes_the_true_reset() -> None:
     assert with_reset(ready, WALL_S) is ready
 
 
+def test_daily_limit_found_by_a_wrong_clock_ends_when_the_clock_is_set_right() -> None:
+    ahead = Now(1000.0, WALL_S + 30 * 86400)
+    status = advance(Status(), Event.DAY_SPENT, ahead, kind=Kind.RATE_LIMITED)
+    assert settle(status, ahead).state is State.EXHAUSTED
+    assert settle(status, Now(1001.0, WALL_S)).state is State.READY
+
+
 @given(st.lists(st.sampled_from(list(Event)), max_size=30), st.floats(0, 0.999))
 @settings(max_examples=150)
 def test_any_history_ends_in_a_state_with_the_deadline_it_needs(

@@ -60,6 +60,66 @@ async def test_all_refused_gives_the_truest_error(tmp_path: Path) -> None:
         assert len(home.chats()) == 2  # nobody is asked again before the reset
 
 
+SOONER = [
+    (("rate", 5), ("rate", 300), 429, 5),
+    (("rate", 7), ("suspended", None), 429, 7),
+    (("suspended", None), ("rate", 7), 429, 7),
+    (("quota", None), ("suspended", None), 402, None),
+    (("rate", 7), ("quota", None), 429, 7),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "status", "wait_s"), SOONER)
+async def test_last_account_s_word_is_not_the_truest(
+    first: tuple[str, int | None],
+    second: tuple[str, int | None],
+    status: int,
+    wait_s: int | None,
+    tmp_path: Path,
+) -> None:
+    """The account that is back first decides, not the one that was asked last."""
+    async with house(tmp_path, "social", "idc") as home:
+        for label, (fault, retry_after) in (("social", first), ("idc", second)):
+            more = {} if retry_after is None else {"retry_after": retry_after}
+            home.kiro.faults.always(fault, account=label, **more)
+        for _ in range(2):  # whoever finds it so is told the same as whoever found it out
+            answer = await home.ask("hello")
+            assert answer.status == status
+            told_s = int(answer.headers["retry-after"])
+            assert told_s > 86400 if wait_s is None else wait_s - 2 <= told_s <= wait_s
+        assert len(home.chats()) == 2
+
+
+async def test_figures_are_asked_once_when_many_requests_find_the_credits_gone(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, settings=Settings(pace_s=0, latency_s=0.2)) as home:
+        await home.ask("[[sim:say ok]]")
+        while not home.kiro.received("usage"):
+            await asyncio.sleep(0.01)
+        home.kiro.faults.always("quota")
+        answers = await asyncio.gather(*(home.ask(f"hello {n}") for n in range(20)))
+        assert {answer.status for answer in answers} == {402}
+        usage = await home.send("GET", "/api/usage")
+        assert usage.json["accounts"][0]["state"] == "exhausted"
+        assert len(home.kiro.received("usage")) <= 2
+
+
+async def test_state_folder_that_cannot_be_had_does_not_stop_renewals(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, and no folder")
+    async with house(tmp_path) as home:
+        assert (await home.ask("[[sim:say one]]")).text == "one"
+        home.kiro.tokens.revoke_access("social")
+        assert (await home.ask("[[sim:say two]]")).text == "two"
+
+
+async def test_state_folder_is_for_its_user_alone(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.ask("[[sim:say one]]")
+        for path in (home.state_dir, *home.state_dir.rglob("*")):
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
 async def test_rate_limit_of_the_only_account_tells_when_to_come_back(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         home.kiro.faults.next("rate", retry_after=20)
