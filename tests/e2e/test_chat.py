@@ -478,7 +478,7 @@ async def test_sdk_error_classes(
     assert caught.value.code == code
     assert caught.value.request_id is not None
     if fault == "rate":
-        assert caught.value.response.headers["retry-after"] == "8"
+        assert int(caught.value.response.headers["retry-after"]) >= 1
 
 
 async def test_sdk_wrong_key(tmp_path: Path) -> None:
