@@ -240,13 +240,9 @@ class Account:
             if not was_renewed or used != self.credential.tokens.access:
                 return
         event = HEALTH_EVENTS[remedy.health]
-        was_exhausted = self.status.state is State.EXHAUSTED
+        before = self.status.state
         self.happen(event, error.message, error.kind, error.retry_after_s)
-        if (
-            self.status.state is State.EXHAUSTED
-            and not was_exhausted
-            and event is Event.QUOTA_SPENT
-        ):
+        if event is Event.QUOTA_SPENT and self.status.state is not before:
             self._shop.tasks.spawn(self._learn_reset(), f"usage of {self.id}")
 
     async def _learn_reset(self) -> None:
