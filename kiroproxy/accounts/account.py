@@ -342,7 +342,7 @@ class Account:
         self._settle()
         wait_s = self._shop.settings.source_poll_s
         state = self.status.state
-        if state is State.REVOKED:
+        if state in (State.REVOKED, State.SUSPENDED):
             self._watch_source()
         elif self._shop.settings.renew_in_background and state in (*ABLE, State.COOLING):
             due_s = self._due_epoch_s - self._shop.clock.wall()
@@ -353,7 +353,7 @@ class Account:
         return wait_s
 
     def _watch_source(self) -> None:
-        """A revoked sign-in comes back when somebody signs in again where it came from."""
+        """What needs a new sign-in comes back when somebody signs in again where it came from."""
         now_s = self._shop.clock.monotonic()
         if now_s >= self._source_after_s:
             self._source_after_s = now_s + self._shop.settings.source_poll_s
