@@ -33,6 +33,7 @@ from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import (
     EventStreamError,
+    InternalError,
     Kind,
     KiroProxyError,
     NoAccountError,
@@ -158,13 +159,15 @@ class Relay:
         lease = await self._accounts.lease(
             conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)
         )
-        failure: KiroProxyError | None = None
+        failure: KiroProxyError | None = InternalError("cut off")  # says nothing about the account
         try:
             while True:
                 tries.number += 1
                 trace.tries = tries.number
                 try:
-                    return await attempt(turn, lease, tries, invocation_id, delivery, trace)
+                    outcome = await attempt(turn, lease, tries, invocation_id, delivery, trace)
+                    failure = None
+                    return outcome
                 except KiroProxyError as error:
                     lease = await self._recover(error, turn, lease, tries, delivery)
         except KiroProxyError as error:

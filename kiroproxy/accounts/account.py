@@ -240,13 +240,9 @@ class Account:
             if not was_renewed or used != self.credential.tokens.access:
                 return
         event = HEALTH_EVENTS[remedy.health]
-        was_exhausted = self.status.state is State.EXHAUSTED
+        before = self.status.state
         self.happen(event, error.message, error.kind, error.retry_after_s)
-        if (
-            self.status.state is State.EXHAUSTED
-            and not was_exhausted
-            and event is Event.QUOTA_SPENT
-        ):
+        if event is Event.QUOTA_SPENT and self.status.state is not before:
             self._shop.tasks.spawn(self._learn_reset(), f"usage of {self.id}")
 
     async def _learn_reset(self) -> None:
@@ -346,7 +342,7 @@ class Account:
         self._settle()
         wait_s = self._shop.settings.source_poll_s
         state = self.status.state
-        if state is State.REVOKED:
+        if state in (State.REVOKED, State.SUSPENDED):
             self._watch_source()
         elif self._shop.settings.renew_in_background and state in (*ABLE, State.COOLING):
             due_s = self._due_epoch_s - self._shop.clock.wall()
@@ -357,7 +353,7 @@ class Account:
         return wait_s
 
     def _watch_source(self) -> None:
-        """A revoked sign-in comes back when somebody signs in again where it came from."""
+        """What needs a new sign-in comes back when somebody signs in again where it came from."""
         now_s = self._shop.clock.monotonic()
         if now_s >= self._source_after_s:
             self._source_after_s = now_s + self._shop.settings.source_poll_s

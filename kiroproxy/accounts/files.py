@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing import Any, Final
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+LEFTOVER_S: Final = 600.0  # nobody writes a file for so long
 
 
 def make_private_folder(path: Path) -> None:
@@ -65,6 +67,17 @@ def write_json(path: Path, value: Any) -> None:
             temporary.unlink()
         raise
     _sync_folder(target.parent)
+    remove_leftovers(target, LEFTOVER_S)
+
+
+def remove_leftovers(path: Path, older_than_s: float = 0.0) -> None:
+    """Delete what writers of this file have left that were killed in the middle: it holds secrets."""
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):
+        for entry in target.parent.iterdir():
+            if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp"):
+                if time.time() - entry.stat().st_mtime >= older_than_s:
+                    entry.unlink()
 
 
 def _sync_folder(path: Path) -> None:

@@ -173,8 +173,8 @@ class AccountManager:
         return await self._lease(lease.session, exclude, lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
-        """How the last try with the lease ended; None: nothing to say against the account. Only the
-        first release of a lease counts."""
+        """How the last try with the lease ended; None: with an answer. Only the first release of a
+        lease counts."""
         account = self._held.get(lease.number)
         if account is not None:
             account.report(error, lease.identity.token, was_renewed=lease.was_renewed)

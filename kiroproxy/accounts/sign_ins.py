@@ -20,6 +20,7 @@ from kiroproxy.accounts.files import (
     make_private_folder,
     maybe_read_object,
     read_json,
+    remove_leftovers,
     write_json,
 )
 from kiroproxy.accounts.found import Found, Surroundings, entry, reason
@@ -134,8 +135,9 @@ def remove(state_dir: Path, wanted: str) -> SignIn | None:
         raise CredentialError(f"several sign-ins are called {wanted}; name one by its id: {ids}")
     sign_in = found[0]
     with _locked(sign_in):
-        sign_in.path.unlink(missing_ok=True)
-        (state_dir / CREDENTIALS_FOLDER / sign_in.path.name).unlink(missing_ok=True)
+        for path in (sign_in.path, state_dir / CREDENTIALS_FOLDER / sign_in.path.name):
+            path.unlink(missing_ok=True)
+            remove_leftovers(path)
     return sign_in
 
 

@@ -286,9 +286,11 @@ def test_kept_privately_listed_and_removed(tmp_path: Path) -> None:
     record = state / "credentials/fedc9876.json"
     record.parent.mkdir()
     record.write_text("{}")
+    left = second.path.with_name(f".{second.path.name}.7.ab.tmp")  # by a writer that was killed
+    left.write_text("{}")
     assert sign_ins.remove(state, "nobody") is None
     assert sign_ins.remove(state, "fedc9876") == second
-    assert not record.exists()
+    assert not record.exists() and not left.exists()
     assert sign_ins.remove(state, "one") == first
     assert sign_ins.own_sign_ins(state) == []
 

@@ -338,6 +338,25 @@ async def test_revoked_file_heals_when_somebody_signs_in_again(
         assert (await w.manager.lease("")).identity.token.reveal() == "aoaFRESH"
 
 
+async def test_suspended_file_heals_when_somebody_signs_in_again(
+    world: MakeWorld, tmp_path: Path
+) -> None:
+    path = tmp_path / "kiro-auth-token.json"
+    fields = {"refreshToken": f"aor{MARK}old1" + "x" * 100, "accessToken": "aoaOLD"}
+    path.write_text(json.dumps({**fields, "expiresAt": START_EPOCH_S + 9000}))
+    made = replace(credential(), place=Place("IDE", path))
+    made = made.with_tokens(replace(made.tokens, refresh=Secret(fields["refreshToken"])))
+    async with started(world(replace(made, origin=made.current))) as w:
+        w.manager.release(await w.manager.lease(""), refused(Health.SUSPEND))
+        await w.clock.advance(120)
+        assert w.state() is State.SUSPENDED
+        fields = {"refreshToken": "aor" + "n" * 120, "accessToken": "aoaFRESH"}
+        path.write_text(json.dumps({**fields, "expiresAt": START_EPOCH_S + 9000}))
+        await w.clock.advance(61)
+        assert w.state() is State.READY
+        assert (await w.manager.lease("")).identity.token.reveal() == "aoaFRESH"
+
+
 async def test_file_renewed_by_the_ide_in_the_same_moment(world: MakeWorld, tmp_path: Path) -> None:
     """The refresh is denied because the IDE was first: its token is used, nobody is revoked."""
     path = tmp_path / "tokens.json"

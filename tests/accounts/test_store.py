@@ -307,6 +307,20 @@ def test_killed_writer_leaves_the_old_or_the_new_file_whole(tmp_path: Path) -> N
         assert set(value["pad"]) == {value["n"]}
 
 
+def test_what_killed_writers_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "0123abcd.json"
+    left, fresh, foreign = (
+        tmp_path / name
+        for name in (".0123abcd.json.7.ab.tmp", ".0123abcd.json.8.cd.tmp", ".other.json.7.ab.tmp")
+    )
+    for file in (left, fresh, foreign):
+        file.write_text(MARK)
+    for file in (left, foreign):
+        os.utime(file, (1e9, 1e9))
+    write_json(path, {})
+    assert sorted(tmp_path.iterdir()) == sorted([path, fresh, foreign])  # one may be being written
+
+
 def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"old": True})

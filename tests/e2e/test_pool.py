@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -108,6 +109,20 @@ async def test_account_is_full(tmp_path: Path) -> None:
         answer = await home.ask("hello")
         assert (answer.status, answer.error["type"]) == (529, "overloaded_error")
         assert "busy" in answer.error["message"] and answer.headers["retry-after"] == "5"
+
+
+async def test_client_that_leaves_is_no_success_of_the_account(tmp_path: Path) -> None:
+    """Throttles in a row are counted until an answer comes, not until somebody gives up."""
+    async with house(tmp_path) as home:
+        home.kiro.faults.next("rate", retry_after=0)
+        assert (await home.ask("hello")).status == 429
+        _, writer = await stay(home)
+        writer.transport.abort()
+        while home.app.metrics.active:
+            await asyncio.sleep(0.01)
+        await home.app.stop()
+        with contextlib.closing(sqlite3.connect(home.state_dir / "state.db")) as connection:
+            assert connection.execute("SELECT streak FROM account_states").fetchall() == [(1,)]
 
 
 # -- what outlives a process
