@@ -139,10 +139,13 @@ class TokenStore:
         return self._newest(_with_client(credential, fields, registration), fields)
 
     def _newest(self, credential: Credential, fields: Mapping[str, Any]) -> Credential:
-        """What the file's entry says, or the record that descends from it."""
+        """What the file's entry says, or what descends from it: the record, or, where none could be
+        written, what we have."""
         tokens = _tokens_of(credential, fields)
         origin = fingerprint(credential.kind, long_lived(credential.kind, tokens))
         record = self._records.maybe_tokens(credential, origin)
+        if record is None and origin == credential.origin != credential.current:
+            return credential
         fresh = _with(replace(credential, origin=origin), tokens if record is None else record)
         if origin != credential.origin:
             self._note_id(fresh)

@@ -31,8 +31,8 @@ examples:
 A sign-in of the Kiro IDE or of Kiro CLI needs no login: see "Sign-ins" in docs/configuration.md.
 """
 _SOCIAL: Final = """\
-there is no sign-in with Google or GitHub here: that service knows only the client of Kiro's own
-programs, and kiroproxy does not pose as one of them. Import such a sign-in instead:
+there is no sign-in with Google or GitHub here: that service knows only
+Kiro's own programs, and kiroproxy does not pose as one of them. Import such a sign-in instead:
   1. Sign in with the Kiro IDE or Kiro CLI, on this machine or another.
   2. On this machine: start kiroproxy. While no other sign-in is set up, it finds the IDE's
      ~/.aws/sso/cache/kiro-auth-token.json and the CLI's store by itself.

@@ -7,6 +7,7 @@ prompt is the user's own text.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -49,7 +50,8 @@ class PromptLog:
 
     def __init__(self, write: Write, key: Secret) -> None:
         self._write = write
-        self._key = key.reveal()
+        # As it stands in a line of JSON.
+        self._key = json.dumps(key.reveal(), ensure_ascii=False)[1:-1]
         self._open: dict[str, tuple[bytes, list[AnswerEvent]]] = {}
         self._thread = ThreadPoolExecutor(1, "prompts")
         self._waiting = 0

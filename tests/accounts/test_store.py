@@ -146,6 +146,16 @@ async def test_reread_sees_what_another_process_saved(tmp_path: Path) -> None:
         await store_at(tmp_path).reread(mine)
 
 
+async def test_renewal_that_could_be_stored_nowhere_is_not_forgotten(tmp_path: Path) -> None:
+    """The file still holds the token from before, which is dead by now."""
+    ide_file(tmp_path)
+    store, found = store_at(tmp_path), load_one(tmp_path)
+    assert (await store.reread(found.with_tokens(NEW))).tokens == NEW
+    ide_file(tmp_path, refreshToken="aor" + "n" * 120)  # somebody has signed in again
+    again = await store.reread(found.with_tokens(NEW))
+    assert again.tokens.refresh.reveal() == "aor" + "n" * 120
+
+
 async def test_reread_of_a_half_written_file_waits_for_the_rest(tmp_path: Path) -> None:
     path, clock = ide_file(tmp_path), ManualClock()
     whole, mine = path.read_text(), load_one(tmp_path)

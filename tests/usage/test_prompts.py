@@ -19,9 +19,11 @@ from tests.usage.test_ledger import NOON, RECORD
 KEY = Secret("the-proxy's-own-key")
 
 
-async def line_of(body: bytes, said: list[tuple[Any, ...]] | None = None) -> dict[str, Any]:
+async def line_of(
+    body: bytes, said: list[tuple[Any, ...]] | None = None, key: Secret = KEY
+) -> dict[str, Any]:
     lines: list[str] = []
-    log = PromptLog(lambda line, at: lines.append(line), KEY)
+    log = PromptLog(lambda line, at: lines.append(line), key)
     log.open(RECORD.id, body).extend(said or [])
     log.finished(RECORD)
     await log.close()
@@ -60,6 +62,12 @@ async def test_secrets_are_taken_out_and_the_line_stays_json(secret: str) -> Non
     assert line["prompt"]["system"] == "before *** after"
     assert line["prompt"]["messages"] == [{"content": "before *** after"}]
     assert line["answer"] == [["text", "before *** after"]]
+
+
+async def test_key_that_json_spells_differently_is_taken_out_too() -> None:
+    key = 'quote"back\\slash-ü'
+    line = await line_of(orjson.dumps({"system": f"before {key} after"}), key=Secret(key))
+    assert line["prompt"] == {"system": "before *** after"}
 
 
 async def test_pictures_are_counted_and_not_kept() -> None:
