@@ -174,8 +174,10 @@ class Database:
         beside the writer, who goes on. A write in ``work`` fails with StorageError."""
         if not self.is_durable:
             return await self.run(work)
-        with contextlib.suppress(StorageError):
+        try:
             await self.run(_nothing)  # all that was submitted before is in the file now
+        except StorageError:
+            await self.run(_nothing)  # if it was damage, there is another file by now
         try:
             return await anyio.to_thread.run_sync(self._read, work)
         except _Broken:
