@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.database import MIGRATIONS, Database
+from kiroproxy.database import Database
 from kiroproxy.errors import StorageError
+from kiroproxy.schema import MIGRATIONS
 
 
 def note(name: str) -> str:

@@ -30,7 +30,18 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("upstream", "api"),
     ("http", "kiro"),
     ("net", "eventstream"),
-    ("errors", "config", "clock", "logs", "metrics", "secret", "clientkey", "database", "values"),
+    (
+        "errors",
+        "config",
+        "clock",
+        "logs",
+        "metrics",
+        "secret",
+        "clientkey",
+        "database",
+        "schema",
+        "values",
+    ),
 )
 BASE = frozenset(ROWS[-1])
 
