@@ -37,7 +37,7 @@ types: $(VENV)/.developing ## mypy --strict
 
 check: lint types test ## lint, types and tests
 
-clients: $(VENV)/.developing $(CLIENTS)/.installed ## Claude Code and the official SDKs against a real server
+clients: $(VENV)/.developing $(CLIENTS)/.installed $(CLIENTS)/python/.installed ## Claude Code, Codex, SDKs and others against a real server
 	$(BIN)/pytest -m clients $(PYTEST_ARGS)
 
 browser: $(VENV)/.developing ## the dashboard in Chromium (CHROMIUM=path; KIROPROXY_SCREENSHOTS=folder keeps pictures)
@@ -89,4 +89,11 @@ $(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.jso
 	npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error
 	node $(CLIENTS)/node_modules/@anthropic-ai/claude-code/install.cjs
 	$(CLIENTS)/node_modules/.bin/claude --version
+	@touch $@
+
+# LangChain and litellm; the environment is made anew whenever the list changes.
+$(CLIENTS)/python/.installed: $(VENV)/.made pyproject.toml
+	@echo "installing the Python clients into $(CLIENTS)/python …"
+	@$(PYTHON) -m venv --clear $(CLIENTS)/python
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(CLIENTS)/python/bin/python install --group clients
 	@touch $@

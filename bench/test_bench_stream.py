@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,6 +13,10 @@ import pytest
 from bench.workloads import ending_stream, reads, small_stream, small_texts, text_frame
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.anthropic.stream import MessagesEncoder
+from kiroproxy.api.encoder import StreamEncoder
+from kiroproxy.api.openai import ChatEncoder, ResponsesEncoder
+from kiroproxy.api.openai.chat_wire import ChatStyle
+from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.eventstream import FrameDecoder, encode_event
 from kiroproxy.kiro.events import EventParser
@@ -51,10 +56,28 @@ TOOL = reads(
 _DELTA = re.compile(rb'^data: ({"type":"content_block_delta".*})$', re.MULTILINE)
 
 
-def relay(pieces: list[bytes], plan: AnswerPlan) -> list[bytes]:
+MODEL = "claude-sonnet-4-5"
+CREATED_S = 1_700_000_000
+
+
+def messages() -> StreamEncoder:
+    return MessagesEncoder("msg_bench", MODEL)
+
+
+def chat() -> StreamEncoder:
+    return ChatEncoder("chatcmpl-bench", MODEL, CREATED_S, ChatStyle(include_usage=True))
+
+
+def responses() -> StreamEncoder:
+    return ResponsesEncoder("resp_bench", MODEL, CREATED_S, ResponsesStyle())
+
+
+def relay(
+    pieces: list[bytes], plan: AnswerPlan, encoding: Callable[[], StreamEncoder] = messages
+) -> list[bytes]:
     """What relay.Pump and the delivery do per read, without the sockets."""
     decoder, parser = FrameDecoder(), EventParser()
-    answer, encoder = Answer(plan), MessagesEncoder("msg_bench", "claude-sonnet-4-5")
+    answer, encoder = Answer(plan), encoding()
     written = [encoder.start(answer.initial_usage())]
     for piece in pieces:
         frames = decoder.feed(piece)
@@ -95,3 +118,47 @@ def test_stream_with_thinking_tags_and_stop_sequences(benchmark: Any) -> None:
     written = benchmark(relay, SMALL, BUSY)
     deltas = [orjson.loads(one)["delta"] for one in _DELTA.findall(b"".join(written))]
     assert "".join(delta["text"] for delta in deltas) == "".join(TEXTS)
+
+
+def datas(written: list[bytes]) -> list[Any]:
+    """The JSON of every data line but ``[DONE]``."""
+    lines = re.findall(rb"^data: ({.*})$", b"".join(written), re.MULTILINE)
+    return [orjson.loads(line) for line in lines]
+
+
+def check_chat(written: list[bytes], said: Callable[[Any], Any], expected: list[str]) -> None:
+    deltas = [one["choices"][0]["delta"] for one in datas(written) if one["choices"]]
+    assert [said(delta) for delta in deltas if said(delta)] == expected
+    assert written[-1].endswith(b"data: [DONE]\n\n")
+
+
+def check_responses(written: list[bytes], kind: str, expected: list[str]) -> None:
+    events = datas(written)
+    assert [event["delta"] for event in events if event["type"] == kind] == expected
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize("pieces", [SMALL, ALONE], ids=["small_events", "one_event_a_read"])
+def test_stream_as_chat(benchmark: Any, pieces: list[bytes]) -> None:
+    check_chat(benchmark(relay, pieces, PLAIN, chat), lambda delta: delta.get("content"), TEXTS)
+
+
+def test_stream_tool_input_as_chat(benchmark: Any) -> None:
+    def arguments(delta: Any) -> Any:
+        return "".join(call["function"]["arguments"] for call in delta.get("tool_calls", ()))
+
+    written = benchmark(relay, TOOL, PLAIN, chat)
+    check_chat(written, arguments, ['{"text":"', *TEXTS, '"}'])
+
+
+@pytest.mark.parametrize("pieces", [SMALL, ALONE], ids=["small_events", "one_event_a_read"])
+def test_stream_as_responses(benchmark: Any, pieces: list[bytes]) -> None:
+    written = benchmark(relay, pieces, PLAIN, responses)
+    check_responses(written, "response.output_text.delta", TEXTS)
+
+
+def test_stream_tool_input_as_responses(benchmark: Any) -> None:
+    written = benchmark(relay, TOOL, PLAIN, responses)
+    kind = "response.function_call_arguments.delta"
+    check_responses(written, kind, ['{"text":"', *TEXTS, '"}'])

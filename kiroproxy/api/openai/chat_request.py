@@ -12,7 +12,7 @@ from typing import Final
 
 from kiroproxy.api.checks import Object, fail, filled_text, flag, load_object, mapping
 from kiroproxy.api.effort import parse_thinking
-from kiroproxy.api.ignored import Ignored, note_unused, shown
+from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
 from kiroproxy.api.openai.chat_history import parse_messages
 from kiroproxy.api.openai.chat_wire import ChatStyle
 from kiroproxy.api.openai.options import (
@@ -44,7 +44,7 @@ _USED: Final = frozenset(
 def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
     request = load_object(body)
-    if request.get("messages") is None and request.get("input") is not None:
+    if not request.get("messages") and request.get("input") is not None:
         return _parse_as_responses(request, headers)
     return _parse_chat(request)
 
@@ -78,17 +78,23 @@ def _parse_chat(request: Object) -> Turn:
     turn.thinking = _thinking(request, model, ignored)
     turn.style = ChatStyle(
         include_usage=_include_usage(request, ignored),
-        legacy=request.get("functions") is not None,
+        legacy=_is_legacy(request),
         custom=frozenset(offered.custom),
     )
     note_unused(without_neutral(request), _USED, ignored)
+    if request.get("web_search_options") is not None:  # it is on when empty, too
+        ignored.add("web_search_options")
     turn.ignored = shown(ignored)
     return turn
 
 
 def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
-    """``tools``, or else the older ``functions``, which call one function an answer."""
-    if request.get("functions") is not None and not request.get("tools"):
+    """``tools``, or else the older ``functions``, which call one function an answer. The fields of the
+    way that is not taken are named."""
+    legacy = _is_legacy(request)
+    unread = ("tool_choice", "parallel_tool_calls") if legacy else ("functions", "function_call")
+    ignored.update(name for name in unread if is_set(request.get(name)))
+    if legacy:
         offered = parse_functions(request["functions"], ("functions",))
         turn.tool_choice = _function_call(request.get("function_call"), offered, ignored)
         turn.parallel_tools = False
@@ -103,6 +109,10 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
     return offered
 
 
+def _is_legacy(request: Object) -> bool:
+    return is_set(request.get("functions")) and not request.get("tools")
+
+
 def _function_call(value: object, offered: Offered, ignored: Ignored) -> ToolChoice:
     """``auto``, ``none`` or ``{"name": …}``."""
     if isinstance(value, dict):
@@ -112,11 +122,15 @@ def _function_call(value: object, offered: Offered, ignored: Ignored) -> ToolCho
 
 def _thinking(request: Object, model: str, ignored: Ignored) -> Thinking:
     """``reasoning_effort``; else ``reasoning.effort`` or Anthropic's ``thinking``, as some clients write
-    it here; else what the model's name asks for."""
+    it here; else what the model's name asks for. The first that is there counts, the others are named."""
+    ways = [name for name in _THINKING_WAYS if request.get(name) is not None]
+    ignored.update(ways[1:])
     if request.get("reasoning_effort") is not None:
         return parse_effort(request["reasoning_effort"], ("reasoning_effort",), ignored)
     if request.get("reasoning") is not None:
         reasoning = mapping(request["reasoning"], ("reasoning",))
+        unread = (key for key, value in reasoning.items() if is_set(value) and value is not False)
+        ignored.update(f"reasoning.{key}" for key in unread if key not in _REASONING)
         return parse_effort(reasoning.get("effort"), ("reasoning", "effort"), ignored)
     if request.get("thinking") is not None:
         return parse_thinking(request["thinking"], ignored)
@@ -134,3 +148,5 @@ def _include_usage(request: Object, ignored: Ignored) -> bool:
 
 
 _STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
+_THINKING_WAYS: Final = ("reasoning_effort", "reasoning", "thinking")
+_REASONING: Final = frozenset({"effort", "summary"})  # a summary is all that ever comes

@@ -5,6 +5,10 @@ a minute. Codex fails at once on 400 and on a 429 that has no ``retry-after`` or
 gone, and repeats every 5xx thirty times, so what waiting cannot mend is never a 5xx. The codes are those
 that clients look for: ``context_length_exceeded``, ``insufficient_quota``, ``rate_limit_exceeded``,
 ``model_not_found``, ``invalid_api_key``, ``server_is_overloaded``.
+
+litellm looks at words instead: it takes any ``invalid_request_error`` for a wrong field, also with 401, and
+knows a prompt that is too long by OpenAI's own words, which must do
+without an apostrophe: it searches Python's spelling of the body, where one may stand escaped.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from kiroproxy.errors import Kind, KiroProxyError
 
 #: The SDKs do not wait longer, and try at once instead.
 MAX_CLIENT_WAIT_S: Final = 60
+
+_TOO_LONG: Final = "Input tokens exceed the configured limit, the maximum context length of the model."
 
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|$)")
 
@@ -35,7 +41,7 @@ class Row(NamedTuple):
 TABLE: Final[dict[Kind, Row]] = {
     Kind.INVALID_REQUEST: Row(400, "invalid_request_error", None),
     Kind.PROMPT_TOO_LONG: Row(400, "invalid_request_error", "context_length_exceeded"),
-    Kind.UNAUTHENTICATED: Row(401, "invalid_request_error", "invalid_api_key", False),
+    Kind.UNAUTHENTICATED: Row(401, "authentication_error", "invalid_api_key", False),
     Kind.UPSTREAM_UNAUTHENTICATED: Row(401, "authentication_error", "invalid_api_key", False),
     Kind.PERMISSION: Row(403, "permission_error", "permission_denied", False),
     Kind.NOT_FOUND: Row(404, "invalid_request_error", "unknown_url", False),
@@ -74,8 +80,11 @@ def error_fields(error: KiroProxyError) -> dict[str, Any]:
     param = error.param
     if param is None and error.kind is Kind.MODEL_NOT_FOUND:
         param = "model"
+    message = told_message(error)
+    if error.kind is Kind.PROMPT_TOO_LONG:
+        message = f"{message} {_TOO_LONG}"
     return {
-        "message": told_message(error),
+        "message": message,
         "type": row.type,
         "param": None if param is None else _INDEX.sub(r"[\1]", param),
         "code": row.code,

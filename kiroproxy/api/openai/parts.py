@@ -108,7 +108,9 @@ def _file(part: Object, path: Path, _ignored: Ignored) -> list[Part]:
             fail((*path, key), rule)
     at = (*path, "file_data")
     given = filled_text(part.get("file_data"), at)
-    media_type, data = data_url(given) or (_type_of(name), given)
+    media_type, data = data_url(given) or ("", given)
+    if media_type in ("", "application/octet-stream"):
+        media_type = _type_of(name)
     if media_type == "application/pdf":
         return [checked_pdf(name, data, at)]
     if media_type.startswith("text/") or media_type in _TEXT_LIKE:

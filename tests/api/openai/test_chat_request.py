@@ -651,3 +651,50 @@ def test_responses_body_is_checked_in_its_own_words() -> None:
         with pytest.raises(RequestError) as caught:
             parse_input(**fields)
         assert caught.value.param == param
+
+
+def test_responses_body_may_have_empty_messages() -> None:
+    assert parse(messages=[], input="hi").messages == [Message("user", [Text("hi")])]
+
+
+# -- two ways to say one thing ----------------------------------------------------------------------
+
+
+def test_empty_functions_beside_tools_do_not_make_calls_legacy() -> None:
+    turn = parse(functions=[], tools=[READ], tool_choice="required")
+    assert turn.style == ChatStyle()
+    assert turn.parallel_tools
+    assert turn.tool_choice.kind is ToolChoiceKind.ANY
+
+
+def test_what_the_other_way_leaves_unread_is_named() -> None:
+    older = {"functions": [{"name": "f"}], "function_call": {"name": "f"}}
+    turn = parse(tools=[READ], **older)
+    assert turn.style == ChatStyle()
+    assert [tool.name for tool in turn.tools] == ["Read"]
+    assert turn.ignored == ["function_call", "functions"]
+    turn = parse(tools=[], tool_choice="required", parallel_tool_calls=True, **older)
+    assert turn.style == ChatStyle(legacy=True)
+    assert turn.ignored == ["parallel_tool_calls", "tool_choice"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"reasoning": {"effort": "high", "max_tokens": 2000}}, ["reasoning.max_tokens"]),
+        ({"reasoning": {"enabled": True, "exclude": False}}, ["reasoning.enabled"]),
+        ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, ["reasoning"]),
+        ({"reasoning_effort": "low", "thinking": {"type": "disabled"}}, ["thinking"]),
+        ({"web_search_options": {}}, ["web_search_options"]),
+    ],
+)
+def test_reasoning_and_search_without_effect_are_named(
+    fields: dict[str, Any], names: list[str]
+) -> None:
+    assert parse(**fields).ignored == names
+
+
+def test_file_of_no_type_is_known_by_its_name() -> None:
+    url = f"data:application/octet-stream;base64,{WORDS}"
+    part = {"type": "file", "file": {"filename": "notes.md", "file_data": url}}
+    assert blocks(part)[0].text.endswith("Grüße")

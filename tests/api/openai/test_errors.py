@@ -14,7 +14,7 @@ from kiroproxy.errors import Kind, KiroProxyError, RequestError, UpstreamError
 ROWS: list[tuple[Kind, int, str, str | None, str | None]] = [
     (Kind.INVALID_REQUEST, 400, "invalid_request_error", None, None),
     (Kind.PROMPT_TOO_LONG, 400, "invalid_request_error", "context_length_exceeded", None),
-    (Kind.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key", "false"),
+    (Kind.UNAUTHENTICATED, 401, "authentication_error", "invalid_api_key", "false"),
     (Kind.UPSTREAM_UNAUTHENTICATED, 401, "authentication_error", "invalid_api_key", "false"),
     (Kind.PERMISSION, 403, "permission_error", "permission_denied", "false"),
     (Kind.MODEL_NOT_FOUND, 404, "invalid_request_error", "model_not_found", "false"),
@@ -46,12 +46,26 @@ def test_row(
 ) -> None:
     got, headers, error = answer(UpstreamError("Words.", kind=kind))
     param = "model" if kind is Kind.MODEL_NOT_FOUND else None
-    assert (got, error) == (
-        status,
-        {"message": "Words.", "type": type_, "param": param, "code": code},
-    )
+    told = {"type": type_, "param": param, "code": code}
+    assert (got, error) == (status, {"message": error["message"], **told})
+    assert str(error["message"]).startswith("Words.")
     assert headers.get("x-should-retry") == should_retry
     assert ("retry-after" in headers) == (kind is Kind.RATE_LIMITED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Kind.INVALID_REQUEST, "Words."),
+        # litellm knows this error by OpenAI's words alone
+        (
+            Kind.PROMPT_TOO_LONG,
+            "Words. Input tokens exceed the configured limit, the maximum context length of the model.",
+        ),
+    ],
+)
+def test_message(kind: Kind, message: str) -> None:
+    assert answer(UpstreamError("Words.", kind=kind))[2]["message"] == message
 
 
 @pytest.mark.parametrize(
