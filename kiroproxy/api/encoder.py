@@ -11,8 +11,10 @@ from kiroproxy.errors import KiroProxyError
 class StreamEncoder(Protocol):
     """Pure: neutral events in, SSE bytes out. Ids, model name and time are given to the constructor.
 
-    Call order: ``start`` once, then any number of ``events`` and ``ping``, then exactly one of
-    ``finish`` and ``fail``. An encoder never raises for any legal order of events.
+    On the wire: ``start`` once, then any number of ``events`` and ``ping``, then exactly one of ``finish``
+    and ``fail``. ``start`` may be called after the first ``events`` (the head of the answer waits for
+    them), so it must not depend on what was encoded before. An encoder never raises for any legal
+    order of events.
     """
 
     def start(self, usage: Usage) -> bytes:
