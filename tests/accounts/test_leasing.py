@@ -338,7 +338,10 @@ async def test_daily_limit_is_not_lifted_by_credits(pool: MakePool) -> None:
 
 
 async def test_unknown_account_is_ignored(pool: MakePool) -> None:
-    pool(credential(1)).manager.set_remaining("nobody", 1.0, None)
+    p = pool(credential(1))
+    before = p.manager.accounts()
+    p.manager.set_remaining("nobody", 1.0, None)
+    assert p.manager.accounts() == before
 
 
 async def test_listeners_hear_changes(pool: MakePool) -> None:

@@ -313,6 +313,7 @@ async def test_shutdown_before_start_and_twice_does_nothing() -> None:
     await server.start("127.0.0.1", 0)
     await server.shutdown(0)
     await server.shutdown(0)
+    assert (server.connections, server.active) == (0, 0)
 
 
 async def test_taken_port_is_an_os_error() -> None:

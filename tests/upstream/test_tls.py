@@ -34,7 +34,8 @@ def test_verification_is_on(ca_file: Path) -> None:
 
 
 def test_given_folder_is_taken(ca_file: Path) -> None:
-    build_tls_context({"SSL_CERT_DIR": str(ca_file.parent)})
+    context = build_tls_context({"SSL_CERT_DIR": str(ca_file.parent)})
+    assert context.get_ca_certs() == []  # in place of the system's; a folder is read when asked for
 
 
 def test_system_certificates_are_loaded_or_their_absence_is_said() -> None:

@@ -8,6 +8,7 @@ and fields; who writes them adds the sequence number. Around an item's own event
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -26,7 +27,7 @@ IN_PROGRESS: Final = "in_progress"
 _NO_DETAILS: Final[list[Any]] = []
 
 
-class Item:
+class Item(ABC):
     """The base: an item without events of its own."""
 
     prefix: ClassVar[str]
@@ -51,9 +52,9 @@ class Item:
         """The item as it stands in ``output_item.added``: without content."""
         return self.item(IN_PROGRESS)
 
+    @abstractmethod
     def item(self, status: str) -> Json:
         """The item with what it holds by now."""
-        raise NotImplementedError
 
     def opened(self) -> list[Event]:
         """Events between ``output_item.added`` and the first fragment."""
