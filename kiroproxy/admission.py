@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Final
 
 from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
@@ -35,30 +34,20 @@ class Admission:
         """Requests in line."""
         return len(self._line)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    def place(self) -> _Place:
         """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
+        return _Place(self)
+
+    def session(self) -> _Session:
+        """The block, cut off after the longest time an answer may take. Raises UpstreamTimeoutError."""
+        return _Session(self._session_s)
+
+    async def enter(self) -> None:
+        """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
         if 0 < self._places <= self.active:
             await self._queue()
         else:
             self.active += 1
-        try:
-            yield
-        finally:
-            self._leave()
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[None]:
-        """The block, cut off after the longest time an answer may take. Raises UpstreamTimeoutError."""
-        try:
-            async with asyncio.timeout(self._session_s):
-                yield
-        except TimeoutError:
-            minutes = self._session_s / 60
-            raise UpstreamTimeoutError(
-                f"The answer took longer than {minutes:g} minutes (SESSION_TIMEOUT_MINUTES).",
-                phase="session",
-            ) from None
 
     async def _queue(self) -> None:
         if len(self._line) >= max(self._places, _LEAST_LINE):
@@ -71,12 +60,12 @@ class Admission:
         except BaseException as error:
             self._line.pop(call, None)
             if call.done() and not call.cancelled():
-                self._leave()  # handed over in the very moment of giving up
+                self.leave()  # handed over in the very moment of giving up
             if isinstance(error, TimeoutError):
                 raise _busy() from None
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Hand the place to the first in line, or give it back."""
         while self._line:
             call, _ = self._line.popitem(last=False)
@@ -84,6 +73,51 @@ class Admission:
                 call.set_result(None)
                 return
         self.active -= 1
+
+
+class _Place:
+    """Written out: a generator as context manager costs five times as much, twice a request."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave()
+
+
+class _Session:
+    """``asyncio.timeout`` with our own error."""
+
+    __slots__ = ("_session_s", "_timeout")
+
+    def __init__(self, session_s: float) -> None:
+        self._session_s = session_s
+        self._timeout = asyncio.timeout(session_s)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(exc_type, exc_val, exc_tb)
+        except TimeoutError:
+            exc_type = TimeoutError
+        if exc_type is not None and issubclass(exc_type, TimeoutError):
+            minutes = self._session_s / 60
+            raise UpstreamTimeoutError(
+                f"The answer took longer than {minutes:g} minutes (SESSION_TIMEOUT_MINUTES).",
+                phase="session",
+            ) from None
 
 
 def _busy() -> RequestError:

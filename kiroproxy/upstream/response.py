@@ -34,6 +34,7 @@ HELD_BYTES: Final = 256 * 1024
 """Body bytes kept before anybody asks for them; then the socket is paused. One asyncio read."""
 
 Sink = Callable[[bytes], None]
+_NO_HEADERS: Final = Headers()
 
 
 class UpstreamResponse:
@@ -54,7 +55,7 @@ class UpstreamResponse:
         release: Callable[[Connection], None],
     ) -> None:
         self.status = 0
-        self.headers = Headers()
+        self.headers = _NO_HEADERS
         self._connection = connection
         self._head_reader = head_reader
         self._reader: BodyReader | None = None
@@ -75,9 +76,9 @@ class UpstreamResponse:
 
     # -- for the client
 
-    def begin(self, request: list[bytes]) -> None:
+    def begin(self, request: list[bytes], *, is_checked: bool = False) -> None:
         """Write the request. Raises StaleConnectionError when the peer is gone already."""
-        self._connection.begin(request, self)
+        self._connection.begin(request, self, is_checked=is_checked)
         self._watch.start()
 
     async def head_arrived(self) -> None:

@@ -90,7 +90,8 @@ class Watch:
         """From now on the idle clock counts instead of the first-byte clock."""
         self._phase = "idle"
         self.last_read_at_s = self._monotonic()
-        self._arm()
+        if self._due()[0] < self._armed_for_s:
+            self._arm()
 
     def pause(self) -> None:
         """The reader holds us back: the idle clock stands still."""
@@ -111,10 +112,13 @@ class Watch:
 
     def _due(self) -> tuple[float, str]:
         """When the next clock runs out, and which."""
-        if self._paused_at_s is not None:
-            return self._total_at_s, "total"
-        limit_s = getattr(self._timeouts, f"{self._phase}_s")
-        return min((self.last_read_at_s + limit_s, self._phase), (self._total_at_s, "total"))
+        if self._paused_at_s is None:
+            timeouts = self._timeouts
+            limit_s = timeouts.idle_s if self._phase == "idle" else timeouts.first_byte_s
+            at_s = self.last_read_at_s + limit_s
+            if at_s <= self._total_at_s:
+                return at_s, self._phase
+        return self._total_at_s, "total"
 
     def _arm(self) -> None:
         self.stop()
