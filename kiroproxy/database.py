@@ -73,6 +73,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()  # somebody waits for what is in the line
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._is_closed = False
         self._is_failing = False
@@ -101,6 +102,7 @@ class Database:
             raise StorageError("The state file is closed.")
         done: concurrent.futures.Future[_T] = concurrent.futures.Future()
         self._jobs.put(_Job(work, done))
+        self._hurry.set()
         return await asyncio.wrap_future(done)
 
     async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -132,12 +134,15 @@ class Database:
                 _log.warning("the state file does not keep up; some records are lost")
             return
         self._jobs.put(_Job(work, is_urgent=is_urgent))
+        if is_urgent:
+            self._hurry.set()
 
     async def close(self) -> None:
         """Write what was submitted, then close the file. What comes later is ignored."""
         if not self._is_closed:
             self._is_closed = True
             self._jobs.put(None)
+            self._hurry.set()
         await anyio.to_thread.run_sync(self._thread.join)
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -182,22 +187,24 @@ class Database:
         """Submitted work, then perhaps one job that somebody waits for; False at the end."""
         batch: list[_Job] = []
         job = self._jobs.get()
-        give_up_at_s = time.monotonic() + BATCH_S
+        if job is not None and job.done is None and not job.is_urgent:
+            # Asleep for the whole time: a thread that wakes for each job takes the interpreter from
+            # the event loop each time.
+            self._hurry.wait(BATCH_S)
+            self._hurry.clear()  # before the rest is taken: who comes later sets it again
         while job is not None and job.done is None:
             batch.append(job)
             if job.is_urgent or len(batch) >= MAX_BATCH:
                 return batch, None, True
             try:
-                job = self._jobs.get(timeout=max(0.0, give_up_at_s - time.monotonic()))
+                job = self._jobs.get_nowait()
             except queue.Empty:
                 return batch, None, True
         return batch, job, job is not None
 
     def _write(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
-            with _transaction(connection):
-                for job in batch:
-                    _write_one(connection, job.work)
+            _write_batch(connection, batch)
         except sqlite3.Error as error:
             if _is_broken(error):
                 raise _Broken from None
@@ -332,6 +339,21 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _write_batch(connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    """In one transaction. One job's own mistake undoes it, and all are done again, each by itself."""
+    try:
+        with _transaction(connection):
+            for job in batch:
+                job.work(connection)
+            return
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and _is_fatal(error):
+            raise
+    with _transaction(connection):
+        for job in batch:
+            _write_one(connection, job.work)
 
 
 def _write_one(connection: sqlite3.Connection, work: Work) -> None:

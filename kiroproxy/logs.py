@@ -8,6 +8,7 @@ never get here, but an upstream error text may quote one.
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import os
 import re
@@ -32,8 +33,20 @@ _SECRETS = re.compile(
 )
 
 
+# One of these stands in every ASCII text that ``_SECRETS`` finds something in, whatever the letters'
+# case. Looking for them takes a tenth of the time, and a line has a dozen values.
+_HINTS = ("aoa", "aor", "ksk_", "eyj", "bearer", "basic", 'token":"', 'secret":"')
+
+
 def redact(text: str) -> str:
     """``text`` with everything that looks like one of our secrets replaced by ``***``."""
+    if text.isascii():
+        lower = text.lower()
+        for hint in _HINTS:
+            if hint in lower:
+                break
+        else:
+            return text
     return _SECRETS.sub("***", text)
 
 
@@ -47,11 +60,13 @@ def _clean(text: str) -> str:
     text = redact(text)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text)} characters)"
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _one_line(text: str) -> str:
     """Line breaks and the like as escapes, so that nobody can forge a line."""
+    if text.isprintable():
+        return text
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -78,13 +93,26 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
+@functools.lru_cache(maxsize=2)
+def _second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19]
+
+
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    """ISO 8601 in UTC, to the millisecond; the second is written out once a second."""
+    epoch_s, ms = divmod(int(record.created * 1000), 1000)
+    return f"{_second(epoch_s)}.{ms:03d}+00:00"
+
+
+def _shown(value: object) -> str:
+    """A field's value in a text line; numbers hide nothing."""
+    text = str(value)
+    return text if isinstance(value, int | float) else _clean(text)
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = "".join(f" {k}={_clean(str(v))}" for k, v in _fields(record).items() if v != "")
+        pairs = "".join(f" {k}={_shown(v)}" for k, v in _fields(record).items() if v != "")
         words = _one_line(f"{record.msg}{pairs}")
         line = f"{_time(record)} {record.levelname.lower():7} {words}"
         return f"{line}\n{record.exc_text}" if record.exc_text else line

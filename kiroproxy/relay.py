@@ -186,7 +186,7 @@ class Relay:
         trace: Trace,
     ) -> Outcome:
         """One try: build, send, then pump until the upstream's end or a local stop."""
-        request = build(turn, lease.model(lease.wanted))
+        request = build(turn, lease.model(lease.wanted), lease.session)
 
         def encode(profile_arn: str | None) -> bytes:
             return request.encode(

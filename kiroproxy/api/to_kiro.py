@@ -111,19 +111,21 @@ class KiroRequest:
         return wire.encode_body(state, profile_arn, fields)
 
 
-def build(turn: Turn, model: ModelInfo) -> KiroRequest:
+def build(turn: Turn, model: ModelInfo, conversation: str = "") -> KiroRequest:
     """Make the request of a Turn. Never fails for a Turn that a dialect's parser has made.
 
-    Adds to ``turn.ignored`` what this model cannot do.
+    ``conversation``: its ``conversation_id`` where it is known already. Adds to ``turn.ignored`` what
+    this model cannot do.
     """
-    return _Builder(turn, model).build()
+    return _Builder(turn, model, conversation).build()
 
 
 class _Builder:
     """One pass over one Turn."""
 
-    def __init__(self, turn: Turn, model: ModelInfo) -> None:
+    def __init__(self, turn: Turn, model: ModelInfo, conversation: str) -> None:
         self._turn = turn
+        self._conversation = conversation or conversation_id(turn)
         self._model = model
         self._names = ToolNames(tool.name for tool in turn.tools)
         self._declared = Declared()
@@ -142,7 +144,7 @@ class _Builder:
             )
         last = steps[-1]
         current = self._current(last if isinstance(last, UserStep) else UserStep())
-        conversation = Conversation(conversation_id(self._turn), history, current)
+        conversation = Conversation(self._conversation, history, current)
         # Before the estimate: serialising leaves each text's UTF-8 form behind, which it needs too.
         state = conversation.encode()
         return KiroRequest(self._model.id, self._plan(), conversation, state, self._fields)

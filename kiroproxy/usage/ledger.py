@@ -7,6 +7,7 @@ Sums are made there too, and kept for a while in proportion to what they cost.
 from __future__ import annotations
 
 import functools
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ _COLUMNS: Final = (
     "status", "outcome", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
     "credits", "sources", "first_token_ms", "total_ms", "tries", "error_kind", "error",
 )  # fmt: skip
+_values: Final = operator.attrgetter(*_COLUMNS)
+_SOURCES: Final = _COLUMNS.index("sources")
 _NAMES: Final = ", ".join(_COLUMNS)
 _INSERT: Final = f"INSERT INTO requests ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
@@ -125,9 +128,9 @@ class Ledger:
 
 
 def _row_of(record: RequestRecord) -> tuple[Any, ...]:
-    fields = record.as_json()
-    fields["sources"] = orjson.dumps(record.sources).decode()
-    return tuple(fields[name] for name in _COLUMNS)
+    row = list(_values(record))
+    row[_SOURCES] = orjson.dumps(record.sources).decode()
+    return tuple(row)
 
 
 def _json_of(row: tuple[Any, ...]) -> Json:
