@@ -39,6 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "secret",
         "clientkey",
         "database",
+        "batches",
         "schema",
         "values",
     ),

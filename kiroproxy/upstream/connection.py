@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
         self.state = State.NEW
         self.exchanges = 0
         self.idle_since_s = 0.0  # kept by the pool
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.loop = asyncio.get_running_loop()  # kept: asking costs a system call each time
+        self.closed: asyncio.Future[None] = self.loop.create_future()
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
         self._flow: FlowControl | None = None

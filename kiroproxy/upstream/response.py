@@ -72,7 +72,9 @@ class UpstreamResponse:
         self._monotonic = monotonic
         self._release = release
         host = connection.origin.host
-        self._watch = Watch(timeouts, host, started_at_s, monotonic, self._fail)
+        self._watch = Watch(
+            timeouts, host, started_at_s, monotonic, self._fail, connection.loop
+        )
 
     # -- for the client
 
@@ -272,7 +274,7 @@ class UpstreamResponse:
 
     async def _wait(self) -> None:
         """Sleep until woken; cancellation closes the connection before it goes on."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._connection.loop.create_future()
         try:
             await self._waiter
         except BaseException:

@@ -53,6 +53,7 @@ class Watch:
         "_armed_for_s",
         "_expire",
         "_host",
+        "_loop",
         "_monotonic",
         "_paused_at_s",
         "_phase",
@@ -69,7 +70,9 @@ class Watch:
         started_at_s: float,
         monotonic: Callable[[], float],
         expire: Callable[[UpstreamTimeoutError], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._loop = loop
         self._timeouts = timeouts
         self._host = host
         self._monotonic = monotonic
@@ -125,7 +128,7 @@ class Watch:
         self._armed_for_s, _ = self._due()
         if self._armed_for_s < math.inf:
             delay_s = max(0.0, self._armed_for_s - self._monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._fire)
+            self._timer = self._loop.call_later(delay_s, self._fire)
 
     def _fire(self) -> None:
         due_at_s, phase = self._due()

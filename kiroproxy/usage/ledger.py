@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from kiroproxy.batches import Rows
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 from kiroproxy.usage.record import RequestRecord
@@ -37,7 +38,7 @@ _COLUMNS: Final = (
 _values: Final = operator.attrgetter(*_COLUMNS)
 _SOURCES: Final = _COLUMNS.index("sources")
 _NAMES: Final = ", ".join(_COLUMNS)
-_INSERT: Final = f"INSERT INTO requests ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_ROWS: Final = Rows("requests", _COLUMNS)
 
 # Everything is summed the same way, whatever it is grouped by. A client that left is no failure.
 _SUMS: Final = """
@@ -76,7 +77,7 @@ class Ledger:
     def add(self, record: RequestRecord) -> None:
         """Store a finished request soon; never waits, never fails."""
         row = _row_of(record)
-        self._database.submit(lambda connection: connection.execute(_INSERT, row))
+        self._database.add(_ROWS, row)
         now_s = self._clock.monotonic()
         if now_s >= self._prune_after_s:
             self._prune_after_s = now_s + _PRUNE_EVERY_S
