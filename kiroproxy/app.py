@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -35,6 +37,7 @@ from kiroproxy.handlers.health import health, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
+from kiroproxy.handlers.process import own_process
 from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
@@ -43,11 +46,12 @@ from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.retry import RetryPolicy
+from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
 from kiroproxy.structured import StructuredRelay
 from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
-from kiroproxy.usage import Feed, Journal, Ledger, PromptLog, QuotaWatch
+from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
@@ -67,11 +71,22 @@ class Running:
 class App:
     """The program without its command line. ``start``, then ``stop``; both once, on one loop."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        place: Place | None = None,
+        sockets: Sequence[socket.socket] | None = None,
+    ) -> None:
+        """``place`` and ``sockets``: of a worker process, its place among the others and what it listens
+        on."""
         self._config = config
         self._clock = clock or SystemClock()
         self._cleanup = AsyncExitStack()
         self._server: HttpServer | None = None
+        self._place = place
+        self._sockets = sockets
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -95,7 +110,7 @@ class App:
             store,
             calls,
             self._clock,
-            _account_settings(config),
+            _account_settings(config, self._workers),
             book=StateBook(database),
         )
         await accounts.restore()
@@ -110,22 +125,25 @@ class App:
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
-        serving = self._serving(StructuredRelay(relay), gate, journal, prompts)
-        views = Accounts(accounts, quotas, self._clock)
-        events = EventsHandler(LocalGate(gate), views, self.metrics, feed)
+        serving = self._serving(StructuredRelay(SearchingRelay(relay)), gate, journal, prompts)
+        team = self._team(accounts, journal)
+        views = Accounts(accounts, quotas, team, self._clock)
+        events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
         routes = [
             *self._routes(serving, accounts, kept),
-            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, journal),
+            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
         server = HttpServer(Router(routes), error_renderer=render_error)
         self._server = server
-        addresses = await server.start(config.server.host, config.server.port)
+        addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
+        self._cleanup.push_async_callback(team.stop)
         self._cleanup.push_async_callback(accounts.stop)
         self._cleanup.push_async_callback(server.shutdown, config.server.drain_s)
         self._cleanup.callback(events.close)
         await accounts.start()
+        team.start()
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
         return _running(addresses, key, loaded, accounts)
@@ -138,6 +156,16 @@ class App:
         """Whoever stops the program does not want to wait for running answers."""
         if self._server is not None:
             self._server.hurry()
+
+    @property
+    def _workers(self) -> int:
+        return self._place.board.slots if self._place else 1
+
+    def _team(self, accounts: AccountManager, journal: Journal) -> Team:
+        def active() -> dict[str, int]:
+            return {view.id: view.active for view in accounts.accounts()}
+
+        return Team(self._place, self.metrics, journal.last_used, active, own_process)
 
     async def _calls(self) -> KiroCalls:
         upstream = self._config.upstream
@@ -178,7 +206,9 @@ class App:
             relay,
             gate,
             journal,
-            Admission(limits.sessions, limits.queue_wait_s, limits.session_timeout_s),
+            Admission(
+                share(limits.sessions, self._workers), limits.queue_wait_s, limits.session_timeout_s
+            ),
             self._clock,
             server.ping_interval_s,
             server.strict,
@@ -219,16 +249,16 @@ class App:
         quotas: QuotaWatch,
         views: Accounts,
         ledger: Ledger,
-        journal: Journal,
+        team: Team,
     ) -> list[Route]:
-        admin = AdminHandlers(gate, accounts, views, ledger, journal, self._clock)
+        admin = AdminHandlers(gate, accounts, views, ledger, team, self._clock)
         routes = [
             Route("GET", "/api/tokens", admin.tokens),
             Route("GET", "/api/usage", admin.usage),
             Route("GET", "/api/requests", admin.requests),
         ]
         if self._config.usage.metrics:
-            metrics = MetricsHandler(gate, self.metrics, accounts, quotas)
+            metrics = MetricsHandler(gate, team, accounts, quotas)
             routes.append(Route("GET", "/metrics", metrics))
         return routes
 
@@ -248,11 +278,16 @@ def _response_store(server: Server, database: Database, clock: Clock) -> Respons
     return ResponseStore(database, clock, keep_s, most_bytes)
 
 
-def _account_settings(config: Config) -> AccountSettings:
+def share(limit: int, workers: int) -> int:
+    """A worker's part of a limit of the whole server; 0 is no limit and stays so."""
+    return max(1, limit // workers) if limit else 0
+
+
+def _account_settings(config: Config, workers: int) -> AccountSettings:
     pool = config.pool
     return AccountSettings(
         strategy=Strategy(pool.strategy),
-        pace=PaceLimits(pool.concurrency, pool.per_minute),
+        pace=PaceLimits(share(pool.concurrency, workers), share(pool.per_minute, workers)),
         renew_in_background=pool.renew_in_background,
         renew_ahead_s=pool.renew_ahead_s,
         busy_wait_s=config.limits.queue_wait_s,

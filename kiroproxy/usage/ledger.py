@@ -100,6 +100,25 @@ class Ledger:
 
         return await self._database.read(read)
 
+    async def last(self) -> int:
+        """The number of the latest row, 0 without one. Raises StorageError."""
+        return await self._database.read(
+            lambda connection: int(
+                connection.execute("SELECT COALESCE(MAX(seq), 0) FROM requests").fetchone()[0]
+            )
+        )
+
+    async def since(self, seq: int) -> tuple[int, list[Json]]:
+        """Rows after the one with that number, oldest first and at most a page of them, with the number
+        of the last: other processes' rows are among them. Raises StorageError."""
+
+        def read(connection: sqlite3.Connection) -> tuple[int, list[Json]]:
+            query = f"SELECT seq, {_NAMES} FROM requests WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+            rows = connection.execute(query, (seq, MAX_PAGE)).fetchall()
+            return (rows[-1][0] if rows else seq), [_json_of(row[1:]) for row in rows]
+
+        return await self._database.read(read)
+
     async def summary(self) -> Json:
         """``totals``, ``series`` and ``by``: see the sums below. Raises StorageError."""
         now_s = self._clock.monotonic()
