@@ -47,16 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         code = _main(_with_default_command(sys.argv[1:] if argv is None else argv))
-        return code if _flushed() else EXIT_FAILED
-    except SystemExit:  # argparse ends the program itself after help and wrong usage
-        if not _flushed():
-            return EXIT_FAILED
-        raise
+    except SystemExit as end:  # argparse ends the program itself after help and wrong usage
+        code = end.code if isinstance(end.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         _leave_output()
         return EXIT_PIPE
+    return _flush() or code
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -72,18 +70,19 @@ def _main(argv: Sequence[str]) -> int:
         return EXIT_FAILED
 
 
-def _flushed() -> bool:
-    """Whether all output could be written; says why not. Raises BrokenPipeError."""
+def _flush() -> int:
+    """Write all output; the exit code if that fails, else 0."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        _leave_output()
+        return EXIT_PIPE
     except OSError as error:
         _leave_output()
         print(f"kiroproxy: the output cannot be written ({error.strerror})", file=sys.stderr)
-        return False
-    return True
+        return EXIT_FAILED
+    return 0
 
 
 def _leave_output() -> None:

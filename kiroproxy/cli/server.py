@@ -19,6 +19,7 @@ from pathlib import Path
 
 from kiroproxy import __version__, logs
 from kiroproxy.app import App, Running
+from kiroproxy.cli import environment
 from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError
@@ -26,6 +27,13 @@ from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
 
+_EXAMPLES = """\
+examples:
+  kiroproxy server                     on http://127.0.0.1:8080, with a key of its own
+  kiroproxy server 9000 my-key         on another port, with a key of your choice
+  kiroproxy server --demo              answer from a built-in simulator; no account needed
+  LOG_LEVEL=debug kiroproxy server     any setting of docs/configuration.md by its name
+"""
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
     "(docs/configuration.md has more ways); requests are refused until then"
@@ -38,6 +46,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "server",
         help="serve (the default command)",
         description="Serve the APIs until SIGTERM or Ctrl-C; running answers may finish.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     server.add_argument("port", nargs="?", metavar="PORT", help="as --port")
     server.add_argument("key", nargs="?", metavar="KEY", help="as --key")
@@ -206,10 +216,10 @@ def _welcome(running: Running, demo: bool) -> str:
     lines += [
         "",
         "Claude Code:",
-        f"  export ANTHROPIC_BASE_URL={url}",
-        f"  export ANTHROPIC_AUTH_TOKEN={running.key.reveal()}",
-        "  export CLAUDE_CODE_AUTO_COMPACT_WINDOW=180000",
-        "  export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        *(
+            f"  {environment.set_line('sh', name, value)}"
+            for name, value in environment.claude_code(url, running.key.reveal()).items()
+        ),
         "  claude",
     ]
     return "\n".join(lines)

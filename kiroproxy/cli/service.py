@@ -1,0 +1,180 @@
+"""The accounts and the service for commands that do not serve. Slow to import: only inside ``run``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from kiroproxy import logs
+from kiroproxy.accounts import (
+    AccountManager,
+    AccountSettings,
+    Credential,
+    LoadResult,
+    TokenStore,
+    load_credentials,
+)
+from kiroproxy.accounts.renewal import Renewer
+from kiroproxy.accounts.tasks import Tasks
+from kiroproxy.cli.terminal import note, progress
+from kiroproxy.clock import Clock, SystemClock
+from kiroproxy.config import Config, Log
+from kiroproxy.errors import ConfigError, CredentialError
+from kiroproxy.kiro.endpoints import Overrides
+from kiroproxy.kiro.identity import CredentialKind, Identity
+from kiroproxy.kiro.models import ModelInfo
+from kiroproxy.kiro.usage import UsageLimits
+from kiroproxy.upstream import ProxyTable, UpstreamClient, load_tls_context
+from kiroproxy.upstream.calls import CONTROL_TIMEOUTS, CallTimeouts, KiroCalls
+
+_T = TypeVar("_T")
+_STOP_GRACE_S: Final = 20.0
+
+NO_SIGN_IN: Final = (
+    "no sign-in is there: use kiroproxy login, sign in to the Kiro IDE on this machine, or set "
+    "KIRO_API_KEY (docs/configuration.md has more ways)"
+)
+
+
+# --- sign-ins -----------------------------------------------------------------------------------
+
+
+def load(config: Config) -> LoadResult:
+    """All sign-ins that a server with these settings would use."""
+    return load_credentials(
+        config.environment,
+        config.home,
+        config.state_dir,
+        copy=config.copies_sign_ins,
+        own=config.uses_own_sign_ins,
+    )
+
+
+def chosen(loaded: LoadResult, wanted: str) -> list[Credential]:
+    """The sign-in with this id or name; without one all that are switched on, in the order of use.
+
+    What cannot be used is told on standard error. Raises CredentialError when there is none at all,
+    ConfigError for a name that fits none or several.
+    """
+    tell_problems(loaded)
+    if wanted:
+        return [_named(loaded.credentials, wanted)]
+    able = [credential for credential in loaded.credentials if not credential.disabled]
+    if not able:
+        switched_off = "all sign-ins are switched off in the configuration"
+        raise CredentialError(switched_off if loaded.credentials else NO_SIGN_IN)
+    return able
+
+
+def tell_problems(loaded: LoadResult) -> None:
+    for problem in loaded.problems:
+        note(f"not used: {problem}")
+
+
+def _named(credentials: list[Credential], wanted: str) -> Credential:
+    found = [c for c in credentials if c.id == wanted] or [
+        c for c in credentials if wanted in (c.label, str(c.place))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(c.id for c in found)
+        raise ConfigError(f"ACCOUNT: several are called so; name one by its id: {ids}")
+    there_are = ", ".join(f"{c.label} ({c.id})" for c in credentials) or "none"
+    raise ConfigError(f"ACCOUNT: no account is called so; there are: {there_are}")
+
+
+# --- the service --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What can be asked of the service. Nothing runs in the background but what was asked for."""
+
+    _calls: KiroCalls
+    _manager: AccountManager
+    _renewer: Renewer
+    _tasks: Tasks
+    _clock: Clock
+
+    async def renew(self, credential: Credential) -> Credential:
+        """The sign-in with new tokens, stored as the server stores them, under the same lock.
+
+        Once the service was asked, the end is waited for even when the command is interrupted: the
+        new token exists nowhere else. Raises CredentialError or UpstreamError.
+        """
+        work = self._renewer.renew(credential)
+        return await asyncio.shield(self._tasks.spawn(work, "renewal", finish=True))
+
+    async def fresh(self, credential: Credential, least_s: float) -> Credential:
+        """The sign-in with an access token that lives for ``least_s`` more; renewed if it does not.
+        Same errors as ``renew``."""
+        tokens = credential.tokens
+        left_s = tokens.expires_at_epoch_s - self._clock.wall()
+        if tokens.access is not None and left_s >= least_s:
+            return credential
+        return await self.renew(credential)
+
+    async def identity(self, credential: Credential) -> Identity:
+        """Who calls are made as. Raises CredentialError or UpstreamError."""
+        return await self._manager.identity(credential.id)
+
+    async def models(self, credential: Credential) -> list[ModelInfo]:
+        """The account's own list. Raises CredentialError or UpstreamError."""
+        return await self._calls.list_models(await self.identity(credential))
+
+    async def usage(self, credential: Credential) -> UsageLimits:
+        """The account's quota. Raises CredentialError or UpstreamError."""
+        return await self._calls.usage_limits(await self.identity(credential))
+
+
+@asynccontextmanager
+async def session(config: Config, loaded: LoadResult) -> AsyncIterator[Session]:
+    """Connections are closed, and renewals done, when it ends."""
+    clock, upstream = SystemClock(), config.upstream
+    urls = (upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
+    is_plain = all(url is not None and url.startswith("http://") for url in urls)
+    client = UpstreamClient(
+        tls=None if is_plain else await load_tls_context(config.environment),
+        proxies=ProxyTable.from_env(config.environment),
+        clock=clock,
+    )
+    calls = KiroCalls(client, Overrides(*urls), CallTimeouts(chat=CONTROL_TIMEOUTS))
+    store = TokenStore(config.state_dir, clock)
+    settings = AccountSettings(renew_in_background=False)
+    manager = AccountManager(loaded.credentials, store, calls, clock, settings)
+    tasks = Tasks()
+    try:
+        yield Session(calls, manager, Renewer(calls, store, clock), tasks, clock)
+    finally:
+        await tasks.stop(_STOP_GRACE_S)
+        await manager.stop()
+        await client.aclose()
+
+
+def ask(
+    config: Config, loaded: LoadResult, what: str, work: Callable[[Session], Awaitable[_T]]
+) -> _T:
+    """What ``work`` makes of a session; ``what`` is said on a terminal when it takes a while."""
+
+    async def run() -> _T:
+        async with session(config, loaded) as opened:
+            return await work(opened)
+
+    _set_up_log(config)
+    with progress(what):
+        return asyncio.run(run())
+
+
+def is_key(credential: Credential) -> bool:
+    """Whether there is nothing to renew."""
+    return credential.kind is CredentialKind.API_KEY
+
+
+def _set_up_log(config: Config) -> None:
+    """The log's warnings say what the commands say themselves; its errors are nobody else's."""
+    level = config.log.level if config.log.level == "debug" else "error"
+    logs.setup(Log(level, config.log.format))
