@@ -36,6 +36,12 @@ COMMANDS: Final = {
     "server": "server",
     "login": "login",
     "logout": "logout",
+    "claude": "claude",
+    "codex": "codex",
+    "read": "read",
+    "refresh": "refresh",
+    "authToken": "auth_token",
+    "export": "export",
 }
 """Name → module of this package with ``add(commands)``, which adds its parser and sets ``run``."""
 

@@ -57,7 +57,7 @@ def set_line(shell: str, name: str, value: str) -> str:
                     f"{name}: holds {found[0]!r}, which cmd has no way to quote for sure; "
                     "use --shell powershell"
                 )
-            return f'set "{name}={value}"'
+            return f'@set "{name}={value}"'  # a batch file would show the line otherwise
         case _:
             return f"export {name}={shlex.quote(value)}"
 

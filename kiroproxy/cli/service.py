@@ -61,7 +61,7 @@ def chosen(loaded: LoadResult, wanted: str) -> list[Credential]:
     """
     tell_problems(loaded)
     if wanted:
-        return [_named(loaded.credentials, wanted)]
+        return named(loaded.credentials, wanted)
     able = [credential for credential in loaded.credentials if not credential.disabled]
     if not able:
         switched_off = "all sign-ins are switched off in the configuration"
@@ -74,17 +74,20 @@ def tell_problems(loaded: LoadResult) -> None:
         note(f"not used: {problem}")
 
 
-def _named(credentials: list[Credential], wanted: str) -> Credential:
+def named(credentials: list[Credential], wanted: str) -> list[Credential]:
+    """The one with this id, name or place; all of them for ''. Raises ConfigError."""
+    if not wanted:
+        return credentials
     found = [c for c in credentials if c.id == wanted] or [
         c for c in credentials if wanted in (c.label, str(c.place))
     ]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if len(found) > 1:
         ids = ", ".join(c.id for c in found)
         raise ConfigError(f"ACCOUNT: several are called so; name one by its id: {ids}")
-    there_are = ", ".join(f"{c.label} ({c.id})" for c in credentials) or "none"
-    raise ConfigError(f"ACCOUNT: no account is called so; there are: {there_are}")
+    if not found:
+        there_are = ", ".join(f"{c.label} ({c.id})" for c in credentials) or "none"
+        raise ConfigError(f"ACCOUNT: no account is called so; there are: {there_are}")
+    return found
 
 
 # --- the service --------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, TextIO
 
+import orjson
+
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 _PROGRESS_AFTER_S: Final = 1.0
@@ -26,6 +28,11 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 def say(text: str = "") -> None:
     """A line of the result."""
     print(text)
+
+
+def say_json(value: object) -> None:
+    """A result for programs."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def note(text: str) -> None:
