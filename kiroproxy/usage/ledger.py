@@ -37,7 +37,7 @@ _NAMES: Final = ", ".join(_COLUMNS)
 _INSERT: Final = f"INSERT INTO requests ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 # Everything is summed the same way, whatever it is grouped by. A client that left is no failure.
-_SUMS: Final = """
+SUMS: Final = """
     COUNT(*) AS requests,
     COALESCE(SUM(outcome = 'failed'), 0) AS failures,
     COALESCE(SUM(input_tokens), 0) AS input_tokens,
@@ -173,8 +173,8 @@ def _made(
 
 def _totals(connection: sqlite3.Connection, wall_s: float) -> Json:
     """Over everything kept, with the time of the oldest row."""
-    query = f"SELECT {_SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests"  # noqa: S608
-    return _dicts(connection.execute(query))[0]
+    query = f"SELECT {SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests"  # noqa: S608
+    return dicts(connection.execute(query))[0]
 
 
 def _by(connection: sqlite3.Connection, wall_s: float) -> Json:
@@ -184,10 +184,10 @@ def _by(connection: sqlite3.Connection, wall_s: float) -> Json:
 
 def _grouped(connection: sqlite3.Connection, column: str) -> list[Json]:
     query = (
-        f"SELECT {column} AS name, {_SUMS} FROM requests "  # noqa: S608
+        f"SELECT {column} AS name, {SUMS} FROM requests "  # noqa: S608
         f"GROUP BY {column} ORDER BY requests DESC, name LIMIT {_MOST_GROUPS}"
     )
-    return _dicts(connection.execute(query))
+    return dicts(connection.execute(query))
 
 
 def _series(span: Span, connection: sqlite3.Connection, wall_s: float) -> list[Json]:
@@ -197,10 +197,10 @@ def _series(span: Span, connection: sqlite3.Connection, wall_s: float) -> list[J
     last = int(wall_s // width) * width
     first = last - (span.count - 1) * width
     query = (
-        f"SELECT CAST(time_epoch_s AS INTEGER) / {width} * {width} AS t, {_SUMS} "  # noqa: S608
+        f"SELECT CAST(time_epoch_s AS INTEGER) / {width} * {width} AS t, {SUMS} "  # noqa: S608
         "FROM requests WHERE time_epoch_s >= ? GROUP BY t"
     )
-    found = {row["t"]: row for row in _dicts(connection.execute(query, (first,)))}
+    found = {row["t"]: row for row in dicts(connection.execute(query, (first,)))}
     first_tokens = _percentiles(connection, "first_token_ms", width, first)
     totals = _percentiles(connection, "total_ms", width, first)
     buckets = []
@@ -241,7 +241,7 @@ def _percentiles(
     return {t: (p50, p95) for t, p50, p95 in connection.execute(query, (first,))}
 
 
-def _dicts(cursor: sqlite3.Cursor) -> list[Json]:
+def dicts(cursor: sqlite3.Cursor) -> list[Json]:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
