@@ -42,6 +42,9 @@ COMMANDS: Final = {
     "refresh": "refresh",
     "authToken": "auth_token",
     "export": "export",
+    "accounts": "accounts",
+    "usage": "usage",
+    "models": "models",
 }
 """Name → module of this package with ``add(commands)``, which adds its parser and sets ``run``."""
 

@@ -41,11 +41,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from kiroproxy.cli import service
+    from kiroproxy.cli import service, sign_ins
 
     config = load_config(arguments)
-    loaded = service.load(config)
-    found = service.chosen(loaded, arguments.account)
+    loaded = sign_ins.load(config)
+    found = sign_ins.chosen(loaded, arguments.account)
 
     async def work(session: Session) -> Credential:
         return await _first(session, found)

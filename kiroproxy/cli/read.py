@@ -42,12 +42,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from kiroproxy.cli import service
+    from kiroproxy.cli import sign_ins
 
     config = load_config(arguments)
-    loaded = service.load(config)
-    service.tell_problems(loaded)
-    found = service.named(loaded.credentials, arguments.account)
+    loaded = sign_ins.load(config)
+    sign_ins.tell_problems(loaded)
+    found = sign_ins.named(loaded.credentials, arguments.account)
     facts_of = [_Facts(c, config.state_dir, arguments.show) for c in found]
     if arguments.json:
         say_json(
@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for text in loaded.notes if found else []:
             note(f"note: {text}")
     if not found:
-        note(f"kiroproxy: {service.NO_SIGN_IN}")
+        note(f"kiroproxy: {sign_ins.NO_SIGN_IN}")
     return 0 if found else 1
 
 

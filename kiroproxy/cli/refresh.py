@@ -50,11 +50,11 @@ class _Result:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from kiroproxy.cli import service
+    from kiroproxy.cli import service, sign_ins
 
     config = load_config(arguments)
-    loaded = service.load(config)
-    found = service.chosen(loaded, arguments.account)
+    loaded = sign_ins.load(config)
+    found = sign_ins.chosen(loaded, arguments.account)
 
     async def work(session: Session) -> list[_Result]:
         return [await _renew(session, credential) for credential in found]

@@ -1,4 +1,4 @@
-"""The accounts and the service for commands that do not serve. Slow to import: only inside ``run``."""
+"""What can be asked of the service, for commands that do not serve. Slow to import: inside ``run``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from kiroproxy.accounts import (
     Credential,
     LoadResult,
     TokenStore,
-    load_credentials,
 )
 from kiroproxy.accounts.renewal import Renewer
 from kiroproxy.accounts.tasks import Tasks
-from kiroproxy.cli.terminal import note, progress
+from kiroproxy.cli.terminal import progress
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Log
-from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.endpoints import Overrides
-from kiroproxy.kiro.identity import CredentialKind, Identity
+from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.usage import UsageLimits
 from kiroproxy.upstream import ProxyTable, UpstreamClient, load_tls_context
@@ -32,65 +30,6 @@ from kiroproxy.upstream.calls import CONTROL_TIMEOUTS, CallTimeouts, KiroCalls
 
 _T = TypeVar("_T")
 _STOP_GRACE_S: Final = 20.0
-
-NO_SIGN_IN: Final = (
-    "no sign-in is there: use kiroproxy login, sign in to the Kiro IDE on this machine, or set "
-    "KIRO_API_KEY (docs/configuration.md has more ways)"
-)
-
-
-# --- sign-ins -----------------------------------------------------------------------------------
-
-
-def load(config: Config) -> LoadResult:
-    """All sign-ins that a server with these settings would use."""
-    return load_credentials(
-        config.environment,
-        config.home,
-        config.state_dir,
-        copy=config.copies_sign_ins,
-        own=config.uses_own_sign_ins,
-    )
-
-
-def chosen(loaded: LoadResult, wanted: str) -> list[Credential]:
-    """The sign-in with this id or name; without one all that are switched on, in the order of use.
-
-    What cannot be used is told on standard error. Raises CredentialError when there is none at all,
-    ConfigError for a name that fits none or several.
-    """
-    tell_problems(loaded)
-    if wanted:
-        return named(loaded.credentials, wanted)
-    able = [credential for credential in loaded.credentials if not credential.disabled]
-    if not able:
-        switched_off = "all sign-ins are switched off in the configuration"
-        raise CredentialError(switched_off if loaded.credentials else NO_SIGN_IN)
-    return able
-
-
-def tell_problems(loaded: LoadResult) -> None:
-    for problem in loaded.problems:
-        note(f"not used: {problem}")
-
-
-def named(credentials: list[Credential], wanted: str) -> list[Credential]:
-    """The one with this id, name or place; all of them for ''. Raises ConfigError."""
-    if not wanted:
-        return credentials
-    found = [c for c in credentials if c.id == wanted] or [
-        c for c in credentials if wanted in (c.label, str(c.place))
-    ]
-    if len(found) > 1:
-        ids = ", ".join(c.id for c in found)
-        raise ConfigError(f"ACCOUNT: several are called so; name one by its id: {ids}")
-    if not found:
-        there_are = ", ".join(f"{c.label} ({c.id})" for c in credentials) or "none"
-        raise ConfigError(f"ACCOUNT: no account is called so; there are: {there_are}")
-    return found
-
-
-# --- the service --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +109,6 @@ def ask(
     _set_up_log(config)
     with progress(what):
         return asyncio.run(run())
-
-
-def is_key(credential: Credential) -> bool:
-    """Whether there is nothing to renew."""
-    return credential.kind is CredentialKind.API_KEY
 
 
 def _set_up_log(config: Config) -> None:
