@@ -80,6 +80,8 @@ class EventsHandler:
         time brings by itself.
         """
         others = Others(self._ledger, watcher) if self._team.has_others else None
+        if others is not None:
+            await others.look()  # from here on; nobody has been told anything yet
         while not self._closed.is_set() and not watcher.is_over:
             watcher.tell_active(self._team.streams())
             watcher.tell_accounts(self._accounts.all())
