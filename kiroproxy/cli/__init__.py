@@ -45,6 +45,8 @@ COMMANDS: Final = {
     "accounts": "accounts",
     "usage": "usage",
     "models": "models",
+    "simulate": "simulate",
+    "decode": "decode",
 }
 """Name → module of this package with ``add(commands)``, which adds its parser and sets ``run``."""
 
