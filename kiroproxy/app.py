@@ -146,7 +146,7 @@ class App:
         team.start()
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
-        return _running(addresses, key, loaded, accounts)
+        return _running(addresses, key, loaded, accounts, config.notes)
 
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
@@ -312,8 +312,14 @@ def _chat_timeouts(upstream: Upstream) -> Timeouts:
 
 
 def _running(
-    addresses: list[tuple[str, int]], key: Secret, loaded: LoadResult, accounts: AccountManager
+    addresses: list[tuple[str, int]],
+    key: Secret,
+    loaded: LoadResult,
+    accounts: AccountManager,
+    notes: Sequence[str],
 ) -> Running:
+    for note in notes:
+        _log.warning("%s", note)
     for problem in loaded.problems:
         _log.warning("credential not used: %s", problem)
     return Running(
@@ -321,5 +327,5 @@ def _running(
         key=key,
         accounts=[f"{view.label} ({view.kind.value})" for view in accounts.accounts()],
         problems=loaded.problems,
-        notes=loaded.notes,
+        notes=[*notes, *loaded.notes],
     )
