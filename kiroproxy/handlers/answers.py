@@ -22,7 +22,7 @@ from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
-from kiroproxy.structured import Answering
+from kiroproxy.relay import Answering
 from kiroproxy.usage import Journal, PromptLog, Trace
 
 _SSE_HEADERS: tuple[RawHeader, ...] = (

@@ -22,6 +22,7 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
+from kiroproxy.api.events import SearchHit
 from kiroproxy.api.files import (
     TEXT_TYPES,
     checked_image,
@@ -31,6 +32,13 @@ from kiroproxy.api.files import (
     titled,
 )
 from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.search import (
+    SEARCH_TOOL,
+    findings,
+    hosted_result,
+    hosted_use,
+    no_findings,
+)
 from kiroproxy.api.turn import (
     Block,
     Document,
@@ -216,28 +224,34 @@ def _server_block(kind: str, block: Object) -> Text:
     return Text(f"[{kind}] {_json(shown)}")
 
 
-def _server_tool_use(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+def _server_tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    """A web search is the call that the model has made of it."""
     arguments = block.get("input")
     query = arguments.get("query") if isinstance(arguments, dict) else None
-    if block.get("name") == "web_search" and isinstance(query, str):
-        return [Text(f"[web search: {query}]")]
+    use_id = optional_text(block.get("id"), path, "id")
+    if use_id and block.get("name") == SEARCH_TOOL and isinstance(query, str):
+        return [hosted_use(use_id, query)]
     return [_server_block("server_tool_use", block)]
 
 
-def _search_answer(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+def _search_answer(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     """Titles and addresses; ``encrypted_content`` only where it is words (our own answers put the
     snippet there), since another provider's is of no use to anyone."""
+    use_id = optional_text(block.get("tool_use_id"), path, "tool_use_id")
     content = block.get("content")
     if not isinstance(content, list):
-        return [Text(f"[web search failed] {_json(content)}")]
-    lines = ["[web search results]"]
+        code = content.get("error_code") if isinstance(content, dict) else None
+        words = code if isinstance(code, str) else _json(content)
+        return [hosted_result(use_id, no_findings(words), failed=True)]
+    hits = []
     for hit in content:
         if isinstance(hit, dict):
-            words = [hit.get(key) for key in ("title", "url", "page_age", "encrypted_content")]
-            if isinstance(words[3], str) and " " not in words[3]:
-                words[3] = None
-            lines.append(" · ".join(word for word in words if isinstance(word, str) and word))
-    return [Text("\n".join(lines))]
+            title, url, age, snippet = (
+                value if isinstance(value := hit.get(key), str) else ""
+                for key in ("title", "url", "page_age", "encrypted_content")
+            )
+            hits.append(SearchHit(title, url, snippet if " " in snippet else "", age))
+    return [hosted_result(use_id, findings(hits))]
 
 
 def _json(value: Any) -> str:

@@ -31,6 +31,7 @@ from kiroproxy.api.checks import (
     text,
 )
 from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unused, shown
 from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
@@ -92,7 +93,7 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
     turn = Turn(model, [_message(item, index, ignored) for index, item in enumerate(messages)])
     turn.system = _system(request.get("system"), ignored)
     turn.tools = offered.tools
-    turn.web_search = offered.web_search
+    turn.web_search = without_own_search(offered.web_search, offered.tools, ignored)
     choice = request.get("tool_choice")
     turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered)
     if isinstance(choice, dict):

@@ -20,6 +20,7 @@ from kiroproxy.api.events import (
     Ending,
 )
 from kiroproxy.api.openai.chat_wire import ChatStyle, finish_reason, usage_fields
+from kiroproxy.api.openai.citations import Citations
 from kiroproxy.api.openai.unwrap import unwrapped
 from kiroproxy.errors import InternalError
 
@@ -35,6 +36,7 @@ class ChatFold:
             "model": model,
         }
         self._style = style
+        self._citations = Citations()
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: list[tuple[str, str, str]] = []  # id, name, arguments
@@ -45,7 +47,7 @@ class ChatFold:
             THINKING: lambda event: self._thinking.append(event[1]),
             THINKING_END: _nothing,
             REDACTED: _nothing,
-            SEARCH: _nothing,
+            SEARCH: lambda event: self._citations.add_hits(event[3]),
             TOOL_START: self._tool_start,
             TOOL_INPUT: lambda event: self._input.append(event[1]),
             TOOL_END: self._tool_end,
@@ -75,6 +77,9 @@ class ChatFold:
             "content": text if text or not self._calls else None,
             "refusal": None,
         }
+        if self._citations.searched:
+            self._citations.add_text([text])
+            message["annotations"] = self._citations.annotations()
         thinking = "".join(self._thinking)
         if thinking:
             message["reasoning_content"] = thinking

@@ -12,8 +12,10 @@ from typing import Final
 
 from kiroproxy.api.checks import Object, fail, filled_text, flag, load_object, mapping
 from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
 from kiroproxy.api.openai.chat_history import parse_messages
+from kiroproxy.api.openai.chat_search import chat_search, search_choice
 from kiroproxy.api.openai.chat_wire import ChatStyle
 from kiroproxy.api.openai.options import (
     parse_effort,
@@ -37,6 +39,7 @@ _USED: Final = frozenset(
         "model", "messages", "stream", "stream_options", "tools", "tool_choice", "functions",
         "function_call", "parallel_tool_calls", "response_format", "stop", "max_tokens",
         "max_completion_tokens", "n", "reasoning_effort", "reasoning", "thinking", "modalities",
+        "web_search_options",
     }
 )  # fmt: skip
 
@@ -60,6 +63,7 @@ def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
         include_usage=_include_usage(request, set()),
         custom=frozenset(name for name, form in forms.items() if form.kind is FormKind.CUSTOM),
         custom_as_function=True,
+        searching=turn.web_search is not None,
     )
     return turn
 
@@ -80,10 +84,9 @@ def _parse_chat(request: Object) -> Turn:
         include_usage=_include_usage(request, ignored),
         legacy=_is_legacy(request),
         custom=frozenset(offered.custom),
+        searching=turn.web_search is not None,
     )
     note_unused(without_neutral(request), _USED, ignored)
-    if request.get("web_search_options") is not None:  # it is on when empty, too
-        ignored.add("web_search_options")
     turn.ignored = shown(ignored)
     return turn
 
@@ -92,6 +95,7 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
     """``tools``, or else the older ``functions``, which call one function an answer. The fields of the
     way that is not taken are named."""
     legacy = _is_legacy(request)
+    search = chat_search(request, ignored)
     unread = ("tool_choice", "parallel_tool_calls") if legacy else ("functions", "function_call")
     ignored.update(name for name in unread if is_set(request.get(name)))
     if legacy:
@@ -101,11 +105,13 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
     else:
         offered = parse_tools(request.get("tools"), ("tools",), ignored)
         choice = request.get("tool_choice")
-        turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
+        named = search_choice(choice) if search is not None else None
+        turn.tool_choice = named or parse_tool_choice(choice, ("tool_choice",), offered, ignored)
         at = ("parallel_tool_calls",)
         parallel = request.get("parallel_tool_calls")
         turn.parallel_tools = parallel is None or flag(parallel, at)
     turn.tools = offered.tools
+    turn.web_search = without_own_search(search, offered.tools, ignored)
     return offered
 
 

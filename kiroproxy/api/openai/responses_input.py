@@ -27,6 +27,7 @@ from kiroproxy.api.checks import (
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.openai.chat_history import call_arguments
 from kiroproxy.api.openai.parts import parse_content, parse_texts
+from kiroproxy.api.openai.past_search import past_search
 from kiroproxy.api.openai.responses_tools import LOCAL_SHELL, TOOL_SEARCH, ResponseTools
 from kiroproxy.api.openai.sealed import unseal
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
@@ -177,12 +178,8 @@ class InputReader:
         elif words or sealed:
             self._assistant(Reasoning(words or sealed.get("text", ""), sealed.get("signature", "")))
 
-    def _web_search_call(self, item: Object, _path: Path) -> None:
-        action = item.get("action")
-        query = action.get("query") if isinstance(action, dict) else None
-        self._assistant(
-            Text(f"[web search: {query}]" if isinstance(query, str) else "[web search]")
-        )
+    def _web_search_call(self, item: Object, path: Path) -> None:
+        self._assistant(*past_search(item, ".".join(map(str, path))))
 
     def _compaction(self, item: Object, path: Path) -> None:
         sealed = unseal(optional_text(item.get("encrypted_content"), path, "encrypted_content"))

@@ -21,6 +21,7 @@ from kiroproxy.api.checks import (
     mapping,
     optional_text,
 )
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unused, shown
 from kiroproxy.api.openai.options import (
     parse_effort,
@@ -90,6 +91,7 @@ def parse_responses(request: Object, headers: GetHeader, earlier: list[Any] | No
     turn = Turn(model, reader.messages, _system(request, reader))
     style = ResponsesStyle(tools.forms, items=[*(earlier or []), *items])
     _take_tools(request, tools, turn)
+    turn.web_search = without_own_search(turn.web_search, turn.tools, ignored)
     _take_options(request, turn, style, ignored)
     style.echo = _echo(request, turn)
     style.compaction = reader.compaction

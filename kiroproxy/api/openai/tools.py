@@ -24,6 +24,7 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
+from kiroproxy.api.hosted import is_hosted
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind
@@ -34,7 +35,7 @@ _SCHEMA_KEYS: Final = ("parameters", "input_schema")
 @dataclass(slots=True)
 class Offered:
     """What a tools list came to. ``custom``: names of the tools that take plain text. ``left_out``: types
-    of hosted tools that do not exist here."""
+    of hosted tools, which are no functions: most of them do not exist here."""
 
     tools: list[Tool] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -53,7 +54,10 @@ def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
     """The whole list. Raises RequestError."""
     offered = Offered()
     for index, entry in enumerate(array(value, path)):
-        add_tool(mapping(entry, (*path, index)), (*path, index), offered, ignored)
+        if is_hosted(entry):
+            offered.left_out.add(entry["type"])  # it is read elsewhere
+        else:
+            add_tool(mapping(entry, (*path, index)), (*path, index), offered, ignored)
     return offered
 
 

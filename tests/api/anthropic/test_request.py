@@ -136,6 +136,15 @@ def test_parse_half_surrogates_become_replacement_characters(text: bytes, repair
         ({"tools": [{"name": "a", "input_schema": "x"}]}, "tools.0.input_schema"),
         ({"tools": [{"name": "a"}, {"name": "a"}]}, "tools.1.name"),
         ({"tools": [{"type": "web_search_1", "max_uses": 0}]}, "tools.0.max_uses"),
+        ({"tools": [{"type": "web_search_1", "allowed_domains": 1}]}, "tools.0.allowed_domains"),
+        (
+            {"tools": [{"type": "web_search_1", "blocked_domains": [""]}]},
+            "tools.0.blocked_domains.0",
+        ),
+        (
+            {"tools": [{"name": "web_search", "input_schema": {}}, {"type": "web_search_1"}]},
+            "tools.1.name",
+        ),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool", "name": "x"}}, "tool_choice.name"),
@@ -351,7 +360,7 @@ def test_parse_tool_results() -> None:
     ]
 
 
-def test_parse_server_blocks_become_text() -> None:
+def test_parse_searches_become_calls_and_other_server_blocks_text() -> None:
     hits = [
         {
             "type": "web_search_result",
@@ -370,17 +379,23 @@ def test_parse_server_blocks_become_text() -> None:
     blocks = parse_blocks(
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": hits},
-        {"type": "web_search_tool_result", "content": {"error_code": "unavailable"}},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "srvtoolu_t",
+            "content": {"error_code": "unavailable"},
+        },
         {"type": "server_tool_use", "name": "code_execution", "input": {"code": "1"}},
         {"type": "mcp_tool_result", "tool_use_id": "s", "content": "out"},
         role="assistant",
     )
-    assert [block.text for block in blocks] == [
-        "[web search: q]",
-        "[web search results]\nA · https://a · two words\nB · https://b",
-        '[web search failed] {"error_code":"unavailable"}',
-        '[server_tool_use] {"name":"code_execution","input":{"code":"1"}}',
-        '[mcp_tool_result] {"content":"out"}',
+    found = "Web search results:\nA · https://a · two words\nB · https://b"
+    failed = "The web search failed: unavailable"
+    assert blocks == [
+        ToolUse("srvtoolu_s", "web_search", {"query": "q"}),
+        ToolResult("srvtoolu_s", [Text(found)]),
+        ToolResult("srvtoolu_t", [Text(failed)], True),
+        Text('[server_tool_use] {"name":"code_execution","input":{"code":"1"}}'),
+        Text('[mcp_tool_result] {"content":"out"}'),
     ]
 
 
@@ -475,14 +490,15 @@ def test_parse_server_tools_are_left_out_and_named() -> None:
                 "name": "web_search",
                 "max_uses": 8,
                 "blocked_domains": ["x"],
+                "user_location": {"type": "approximate", "city": "Oslo"},
             },
         ]
     )
     assert turn.tools == []
-    assert turn.web_search == WebSearch("web_search", 8)
+    assert turn.web_search == WebSearch("web_search", 8, (), ("x",), comes_back=True)
     assert turn.ignored == [
-        "tools.blocked_domains",
         "tools.computer_20250124",
+        "tools.user_location",
         "tools.web_fetch_20250910",
     ]
 

@@ -27,6 +27,7 @@ from kiroproxy.api.turn import (
     ToolResult,
     ToolUse,
     Turn,
+    WebSearch,
 )
 from kiroproxy.errors import Kind, RequestError
 from kiroproxy.kiro.models import ModelInfo
@@ -260,10 +261,54 @@ def test_custom_tool_takes_one_text_and_shows_its_grammar(form: dict[str, Any]) 
 
 
 def test_hosted_tools_are_left_out_and_named() -> None:
-    turn = parse(tools=[{"type": "web_search"}, READ], tool_choice={"type": "web_search"})
+    turn = parse(tools=[{"type": "file_search"}, READ], tool_choice={"type": "file_search"})
     assert [tool.name for tool in turn.tools] == ["Read"]
-    assert turn.ignored == ["tool_choice", "tools.web_search"]
+    assert turn.ignored == ["tool_choice", "tools.file_search"]
     assert turn.tool_choice == ToolChoice()
+
+
+@pytest.mark.parametrize(
+    ("tool", "search", "ignored"),
+    [
+        ({"type": "web_search"}, WebSearch("web_search"), []),
+        ({"type": "web_search_preview", "search_context_size": "low"}, WebSearch("web_search"),
+         ["tools.search_context_size"]),
+        ({"type": "web_search", "web_search": {"max_uses": 2}}, WebSearch("web_search", 2), []),
+        (
+            {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.org"]},
+            WebSearch("web_search", 8, ("a.org",)),
+            [],
+        ),
+    ],
+)  # fmt: skip
+def test_hosted_search(tool: dict[str, Any], search: WebSearch, ignored: list[str]) -> None:
+    turn = parse(tools=[tool, READ], tool_choice={"type": tool["type"]})
+    assert [tool.name for tool in turn.tools] == ["Read"]
+    assert (turn.web_search, turn.ignored) == (search, ignored)
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "web_search")
+    assert isinstance(turn.style, ChatStyle) and turn.style.searching
+    alone = parse(tools=[tool], tool_choice="required")
+    assert (alone.web_search, alone.tools) == (search, [])
+
+
+def test_search_options() -> None:
+    assert parse(web_search_options={}).web_search == WebSearch("web_search")
+    told = parse(web_search_options={"search_context_size": "high", "user_location": None})
+    assert told.ignored == ["web_search_options.search_context_size"]
+    assert parse(web_search_options=None).web_search is None
+    with pytest.raises(RequestError) as caught:
+        parse(web_search_options=True)
+    assert caught.value.param == "web_search_options"
+
+
+def test_own_function_called_web_search_stays_one() -> None:
+    own = {"type": "function", "function": {"name": "web_search"}}
+    turn = parse(tools=[own], web_search_options={})
+    assert [tool.name for tool in turn.tools] == ["web_search"]
+    assert (turn.web_search, turn.ignored) == (None, ["tools.web_search"])
+    with pytest.raises(RequestError) as caught:
+        parse(tools=[{"type": "web_search", "max_uses": "many"}])
+    assert caught.value.param == "tools.0.max_uses"
 
 
 @pytest.mark.parametrize(
@@ -685,7 +730,6 @@ def test_what_the_other_way_leaves_unread_is_named() -> None:
         ({"reasoning": {"enabled": True, "exclude": False}}, ["reasoning.enabled"]),
         ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, ["reasoning"]),
         ({"reasoning_effort": "low", "thinking": {"type": "disabled"}}, ["thinking"]),
-        ({"web_search_options": {}}, ["web_search_options"]),
     ],
 )
 def test_reasoning_and_search_without_effect_are_named(

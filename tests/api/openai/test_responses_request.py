@@ -155,14 +155,14 @@ def test_reasoning_comes_back() -> None:
 def test_other_items() -> None:
     turn = parse(
         input=[
-            {"type": "web_search_call", "id": "ws", "action": {"type": "search", "query": "kiro"}},
+            {"type": "web_search_call", "id": "ws", "action": {"type": "open_page", "url": "u"}},
             {"type": "file_search_call", "id": "fs", "queries": ["q"], "status": "completed"},
             {"type": "compaction", "encrypted_content": seal({"summary": "It began."})},
             {"type": "hologram", "id": "x"},
         ]
     )
     first, second, third = [message.blocks[0] for message in turn.messages]
-    assert first == Text("[web search: kiro]")
+    assert first == Text("[web search]")
     assert second == Text('[file_search_call] {"queries":["q"]}')
     assert isinstance(third, Text)
     assert third.text.endswith("It began.")
@@ -254,7 +254,56 @@ def test_local_shell() -> None:
 def test_web_search(kind: str) -> None:
     turn = parse(tools=[{"type": kind}], tool_choice={"type": kind})
     assert turn.web_search == WebSearch("web_search")
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "web_search")
     assert not turn.tools
+
+
+def test_web_search_and_its_options() -> None:
+    options = {
+        "filters": {"allowed_domains": ["a.org"], "blocked_domains": ["b.a.org"]},
+        "user_location": {"type": "approximate"},
+        "search_context_size": "low",
+    }
+    turn = parse(tools=[ECHO, {"type": "web_search", **options}])
+    assert turn.web_search == WebSearch("web_search", 8, ("a.org",), ("b.a.org",))
+    assert turn.ignored == ["tools.search_context_size", "tools.user_location"]
+    own = parse(tools=[{"type": "web_search"}, {**ECHO, "name": "web_search"}])
+    assert (own.web_search, own.ignored) == (None, ["tools.web_search"])
+    choice = {"type": "allowed_tools", "tools": [{"type": "web_search"}]}
+    assert parse(tools=[ECHO, {"type": "web_search"}], tool_choice=choice).tools == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "failed"),
+    [
+        (
+            {"action": {"query": "q", "sources": [{"type": "url", "url": "https://a"}, 7]}},
+            "Web search results:\nhttps://a\nThe results are not kept; what mattered of them is in "
+            "the answer.",
+            False,
+        ),
+        (
+            {"action": {"queries": ["q"]}},
+            "The results are not kept; what mattered of them is in the answer.",
+            False,
+        ),
+        (
+            {"action": {"query": "q"}, "status": "failed"},
+            "The web search failed: unavailable",
+            True,
+        ),
+    ],
+)
+def test_past_search_is_a_call_and_its_result(
+    fields: dict[str, Any], words: str, failed: bool
+) -> None:
+    (message,) = parse(input=[{"type": "web_search_call", "id": "ws_1", **fields}]).messages
+    assert message.blocks == [
+        ToolUse("ws_1", "web_search", {"query": "q"}),
+        ToolResult("ws_1", [Text(words)], failed),
+    ]
+    (bare,) = parse(input=[{"type": "web_search_call", **fields}]).messages
+    assert isinstance(bare.blocks[0], ToolUse) and bare.blocks[0].id == "ws_input.0"
 
 
 def test_hosted_tools_are_named() -> None:
