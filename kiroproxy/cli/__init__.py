@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "models": "models",
     "simulate": "simulate",
     "decode": "decode",
+    "completion": "completion",
 }
 """Name → module of this package with ``add(commands)``, which adds its parser and sets ``run``."""
 
