@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 import pytest
+from openai.types.chat import ChatCompletion
 
 from tests.api.anthropic.reader import read_stream as read_messages
 from tests.api.openai.reader import read_stream as read_chat
@@ -508,8 +509,9 @@ async def test_chat_cites_what_the_model_names(stream: bool, tmp_path: Path) -> 
 def said(answer: Answer, stream: bool) -> tuple[str, list[Json]]:
     """The text and its annotations."""
     if not stream:
-        message = answer.json["choices"][0]["message"]
-        return message["content"], message["annotations"]
+        message = ChatCompletion.model_validate(answer.json).choices[0].message
+        assert message.annotations is not None
+        return message.content or "", [entry.model_dump() for entry in message.annotations]
     lines = [line.removeprefix("data: ") for line in answer.body.decode().split("\n\n") if line]
     chunks = [orjson.loads(line) for line in lines if line.startswith("{")]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
