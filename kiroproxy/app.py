@@ -23,22 +23,26 @@ from kiroproxy.accounts import (
     load_credentials,
 )
 from kiroproxy.admission import Admission
+from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Limits, Server, Upstream
 from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.admin import Accounts, AdminHandlers
 from kiroproxy.handlers.answers import AnswerHandler, Serving
 from kiroproxy.handlers.count_tokens import CountTokensHandler
-from kiroproxy.handlers.dialects import CHAT, MESSAGES, RESPONSES
+from kiroproxy.handlers.dialects import CHAT, COMPACT, MESSAGES, RESPONSES
 from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.events import EventsHandler
+from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.health import health, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
 from kiroproxy.handlers.process import own_process
-from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader
+from kiroproxy.handlers.responses import CodexPause, ResponsesReader
+from kiroproxy.handlers.responses_compact import CompactReader, InputTokensHandler
+from kiroproxy.handlers.responses_kept import KeptResponses
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.http import HttpServer, Route, Router
@@ -49,7 +53,14 @@ from kiroproxy.retry import RetryPolicy
 from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
 from kiroproxy.structured import StructuredRelay
-from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
+from kiroproxy.upstream import (
+    Fetcher,
+    ProxyTable,
+    Reach,
+    Timeouts,
+    UpstreamClient,
+    load_tls_context,
+)
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
 from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
@@ -78,15 +89,20 @@ class App:
         *,
         place: Place | None = None,
         sockets: Sequence[socket.socket] | None = None,
+        reach: Reach | None = None,
+        scale: Scale | None = SCALE,
     ) -> None:
         """``place`` and ``sockets``: of a worker process, its place among the others and what it listens
-        on."""
+        on. ``reach``: what fetched URLs may lead to, the public Internet by default. ``scale`` None: no
+        picture is scaled down."""
         self._config = config
         self._clock = clock or SystemClock()
         self._cleanup = AsyncExitStack()
         self._server: HttpServer | None = None
         self._place = place
         self._sockets = sockets
+        self._reach = reach
+        self._scale = scale
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -103,7 +119,9 @@ class App:
         ledger.prune()
         await journal.restore()
         prompts = self._prompts(feed, key)
-        calls = await self._calls()
+        tls = await self._tls()
+        calls = self._calls(tls)
+        finisher = self._finisher(tls)
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(
             loaded.credentials,
@@ -125,7 +143,8 @@ class App:
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
-        serving = self._serving(StructuredRelay(SearchingRelay(relay)), gate, journal, prompts)
+        answering = StructuredRelay(SearchingRelay(relay))
+        serving = self._serving(answering, gate, journal, finisher, prompts)
         team = self._team(accounts, journal)
         views = Accounts(accounts, quotas, team, self._clock)
         events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
@@ -167,10 +186,10 @@ class App:
 
         return Team(self._place, self.metrics, journal.last_used, active, own_process)
 
-    async def _calls(self) -> KiroCalls:
+    def _calls(self, tls: ssl.SSLContext | None) -> KiroCalls:
         upstream = self._config.upstream
         client = UpstreamClient(
-            tls=await self._tls(),
+            tls=tls,
             proxies=ProxyTable.from_env(self._config.environment),
             clock=self._clock,
         )
@@ -179,11 +198,20 @@ class App:
         timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
         return KiroCalls(client, overrides, timeouts, self.metrics)
 
+    def _finisher(self, tls: ssl.SSLContext | None) -> Finisher:
+        if not self._config.server.fetch_urls:
+            return Finisher(None, self._scale)
+        proxies = ProxyTable.from_env(self._config.environment)
+        fetcher = Fetcher(tls, proxies, self._clock, self._reach)
+        self._cleanup.push_async_callback(fetcher.aclose)
+        return Finisher(fetcher, self._scale)
+
     async def _tls(self) -> ssl.SSLContext | None:
         """None when every host is replaced by a plain one: reading the certificates takes a while."""
         upstream = self._config.upstream
         urls = (upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        if all(url is not None and url.startswith("http://") for url in urls):
+        plain_only = not self._config.server.fetch_urls
+        if plain_only and all(url is not None and url.startswith("http://") for url in urls):
             return None
         return await load_tls_context(self._config.environment)
 
@@ -199,7 +227,12 @@ class App:
         return prompts
 
     def _serving(
-        self, relay: StructuredRelay, gate: Gate, journal: Journal, prompts: PromptLog | None
+        self,
+        relay: StructuredRelay,
+        gate: Gate,
+        journal: Journal,
+        finisher: Finisher,
+        prompts: PromptLog | None,
     ) -> Serving:
         server, limits = self._config.server, self._config.limits
         return Serving(
@@ -209,6 +242,7 @@ class App:
             Admission(
                 share(limits.sessions, self._workers), limits.queue_wait_s, limits.session_timeout_s
             ),
+            finisher,
             self._clock,
             server.ping_interval_s,
             server.strict,
@@ -222,7 +256,9 @@ class App:
         kept: ResponseStore,
     ) -> list[Route]:
         gate = serving.gate
-        responses = AnswerHandler(RESPONSES, serving, ResponsesReader(kept))
+        reader = ResponsesReader(kept)
+        responses = AnswerHandler(RESPONSES, serving, reader)
+        compact = AnswerHandler(COMPACT, serving, CompactReader(reader))
         paused = CodexPause(responses, self._clock, self._config.server.codex_pause_s)
         past = KeptResponses(kept, gate)
         models = ModelsHandler(accounts, gate, self._config.model_aliases)
@@ -231,8 +267,12 @@ class App:
             Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
             Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
             Route("POST", "/v1/responses", paused, api=True),
+            Route("POST", "/v1/responses/compact", compact, api=True),
+            Route("POST", "/v1/responses/input_tokens", InputTokensHandler(reader, gate), api=True),
             Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
             Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
+            Route("GET", "/v1/responses/{id}/input_items", past.input_items, api=True),
+            Route("POST", "/v1/responses/{id}/cancel", past.cancel, api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),

@@ -14,10 +14,10 @@ import orjson
 from kiroproxy.api.checks import (
     Object,
     Path,
+    exact_form,
     fail,
     filled_text,
     flag,
-    free_form,
     mapping,
     optional_text,
     text,
@@ -32,6 +32,7 @@ from kiroproxy.api.files import (
     titled,
 )
 from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
 from kiroproxy.api.search import (
     SEARCH_TOOL,
     findings,
@@ -39,6 +40,7 @@ from kiroproxy.api.search import (
     hosted_use,
     no_findings,
 )
+from kiroproxy.api.tools import sent_name
 from kiroproxy.api.turn import (
     Block,
     Document,
@@ -80,11 +82,11 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
                 ignored.add("cache_control")
             blocks.append(Text(words))
         else:
-            blocks += _parse_block(block, (*path, index), ignored)
+            blocks += parse_block(block, (*path, index), ignored)
     return blocks
 
 
-def _parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
+def parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
     if not isinstance(value, dict):
         fail(path, "must be an object")
     kind = value.get("type")
@@ -105,20 +107,24 @@ def _text(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     return [Text(text(block.get("text"), path, "text"))]
 
 
-def _image(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+def _image(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     at = (*path, "source")
     source = mapping(block.get("source"), at)
     kind = filled_text(source.get("type"), at, "type")
     if kind == "base64":
         media_type = text(source.get("media_type"), at, "media_type")
-        return [checked_image(media_type, text(source.get("data"), at, "data"), at)]
+        image = checked_image(media_type, text(source.get("data"), at, "data"), at)
+        return [noted(image, (*at, "data"), ignored)]
     if kind == "url":
-        found = data_url(text(source.get("url"), at, "url"))
-        if found is not None:
-            return [checked_image(*found, at)]
-    if kind in ("url", "file"):
-        fail(at, f"an image by {kind} {_UNSUPPORTED}")
-    fail((*at, "type"), "must be base64, or url with a data: URL")
+        at = (*at, "url")
+        url = filled_text(source.get("url"), at)
+        found = data_url(url)
+        if found is None:
+            return [image_by_url(url, at, ignored)]
+        return [noted(checked_image(*found, at, one_url=True), at, ignored)]
+    if kind == "file":
+        fail(at, f"an image by file {_UNSUPPORTED}")
+    fail((*at, "type"), "must be base64 or url")
 
 
 def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
@@ -131,9 +137,9 @@ def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     kind = filled_text(source.get("type"), at, "type")
     parse = _DOCUMENT_SOURCES.get(kind)
     if parse is None:
-        if kind in ("url", "file"):
-            fail(at, f"a document by {kind} {_UNSUPPORTED}")
-        fail((*at, "type"), "must be base64, text or content")
+        if kind == "file":
+            fail(at, f"a document by file {_UNSUPPORTED}")
+        fail((*at, "type"), "must be base64, text, content or url")
     blocks: list[Block] = [*parse(source, title, at, ignored)]
     if context:
         blocks.insert(0, Text(f'[about the document "{title}"]\n{context}'))
@@ -159,11 +165,23 @@ def _document_content(source: Object, title: str, at: Path, ignored: Ignored) ->
     return [*head, *parse_content(source.get("content"), (*at, "content"), ignored)]
 
 
+def _document_url(source: Object, title: str, at: Path, ignored: Ignored) -> list[Block]:
+    at = (*at, "url")
+    url = filled_text(source.get("url"), at)
+    found = data_url(url)
+    if found is None:
+        return [pdf_by_url(title, url, at, ignored)]
+    if found[0] != "application/pdf":
+        fail(at, "must be a data: URL of a PDF in base64, or an http:// or https:// URL")
+    return [checked_pdf(title, found[1], at)]
+
+
 _DocumentParser = Callable[[Object, str, Path, Ignored], list[Block]]
 _DOCUMENT_SOURCES: Final[dict[str, _DocumentParser]] = {
     "base64": _document_base64,
     "text": _document_text,
     "content": _document_content,
+    "url": _document_url,
 }
 
 
@@ -187,7 +205,7 @@ def _redacted(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
 def _tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     use_id = filled_text(block.get("id"), path, "id")
     name = filled_text(block.get("name"), path, "name")
-    return [ToolUse(use_id, name, free_form(block.get("input", {}), path, "input"))]
+    return [ToolUse(use_id, name, exact_form(block.get("input", {}), path, "input"))]
 
 
 def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
@@ -209,7 +227,7 @@ def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
 
 def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     name = filled_text(block.get("tool_name"), path, "tool_name")
-    return [Text(f"Tool {name} is available now.")]
+    return [Text(f"Tool {sent_name(name)} is available now.")]
 
 
 def _compaction(block: Object, path: Path, _ignored: Ignored) -> list[Block]:

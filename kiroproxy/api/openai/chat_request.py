@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from kiroproxy.api.checks import Object, fail, filled_text, flag, load_object, mapping
+from kiroproxy.api.checks import Object, fail, filled_text, flag, mapping, parse_exactly
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
@@ -46,10 +46,13 @@ _USED: Final = frozenset(
 
 def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    request = load_object(body)
-    if not request.get("messages") and request.get("input") is not None:
-        return _parse_as_responses(request, headers)
-    return _parse_chat(request)
+
+    def parse(request: Object) -> Turn:
+        if not request.get("messages") and request.get("input") is not None:
+            return _parse_as_responses(request, headers)
+        return _parse_chat(request)
+
+    return parse_exactly(body, parse)
 
 
 def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
@@ -60,7 +63,7 @@ def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
     turn = parse_responses(request, headers)
     forms = responses_style(turn).forms
     turn.style = ChatStyle(
-        include_usage=_include_usage(request, set()),
+        include_usage=_include_usage(request, Ignored()),
         custom=frozenset(name for name, form in forms.items() if form.kind is FormKind.CUSTOM),
         custom_as_function=True,
         searching=turn.web_search is not None,
@@ -69,7 +72,7 @@ def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
 
 
 def _parse_chat(request: Object) -> Turn:
-    ignored: Ignored = set()
+    ignored = Ignored()
     model = filled_text(request.get("model"), ("model",))
     system, messages = parse_messages(request.get("messages"), ignored)
     turn = Turn(model, messages, system)
@@ -88,6 +91,7 @@ def _parse_chat(request: Object) -> Turn:
     )
     note_unused(without_neutral(request), _USED, ignored)
     turn.ignored = shown(ignored)
+    turn.unfinished = ignored.unfinished
     return turn
 
 
@@ -99,7 +103,7 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
     unread = ("tool_choice", "parallel_tool_calls") if legacy else ("functions", "function_call")
     ignored.update(name for name in unread if is_set(request.get(name)))
     if legacy:
-        offered = parse_functions(request["functions"], ("functions",))
+        offered = parse_functions(request["functions"], ("functions",), ignored)
         turn.tool_choice = _function_call(request.get("function_call"), offered, ignored)
         turn.parallel_tools = False
     else:

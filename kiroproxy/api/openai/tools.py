@@ -65,7 +65,7 @@ def add_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> No
     """One entry of a tools list, of any type."""
     kind = optional_text(tool.get("type"), path, "type")
     add = _ADDERS.get(kind)
-    if add is None and any(key in tool for key in _SCHEMA_KEYS):
+    if any(key in tool for key in _SCHEMA_KEYS):  # Anthropic calls its functions custom, too
         add = add_function
     if add is not None:
         add(tool, path, offered, ignored)
@@ -127,11 +127,11 @@ def _grammar(value: object, path: Path) -> str:
     return f"The input must follow this grammar ({syntax}):\n{definition}"
 
 
-def parse_functions(value: object, path: Path) -> Offered:
+def parse_functions(value: object, path: Path, ignored: Ignored) -> Offered:
     """The older ``functions`` list: the bodies of functions alone."""
     offered = Offered()
     for index, entry in enumerate(array(value, path)):
-        add_function(mapping(entry, (*path, index)), (*path, index), offered, set())
+        add_function(mapping(entry, (*path, index)), (*path, index), offered, ignored)
     return offered
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kiroproxy.api.anthropic.request import parse_count_tokens, parse_messages_request
 from kiroproxy.api.to_kiro import build
-from kiroproxy.api.tokens import estimate_turn
+from kiroproxy.api.tokens import IMAGE_TOKENS, estimate_turn
 from kiroproxy.api.turn import (
     Document,
     Image,
@@ -181,16 +181,17 @@ def document(**source: Any) -> Any:
         (image(data=GIF), ".source.media_type"),
         (image(media_type="image/tiff"), ".source.media_type"),
         (image(media_type=None), ".source.media_type"),
-        ({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}, ".source"),
-        (
-            {"type": "image", "source": {"type": "url", "url": "data:text/plain,hi"}},
-            ".source.media_type",
-        ),
+        ({"type": "image", "source": {"type": "url", "url": "ftp://x/y.png"}}, ".source.url"),
+        ({"type": "image", "source": {"type": "url"}}, ".source.url"),
+        ({"type": "image", "source": {"type": "url", "url": "data:text/plain,hi"}}, ".source.url"),
         ({"type": "image", "source": {"type": "file", "file_id": "f"}}, ".source"),
         (document(type="base64", media_type="application/pdf", data="AAAA"), ".source.data"),
         (document(type="base64", media_type="application/zip", data="AAAA"), ".source.media_type"),
         (document(type="base64", media_type="text/plain", data="/w=="), ".source.data"),
-        (document(type="url", url="https://x/y.pdf"), ".source"),
+        (document(type="url", url="file:///etc/passwd"), ".source.url"),
+        (document(type="url", url="https://x/" + "y" * 8192), ".source.url"),
+        (document(type="url", url=f"data:text/plain;base64,{PDF}"), ".source.url"),
+        (document(type="file", file_id="f"), ".source"),
         (document(type="else"), ".source.type"),
         (document(type="text"), ".source.data"),
         (document(type="content", content=5), ".source.content"),
@@ -232,9 +233,9 @@ def test_parse_message_reads_as_a_sentence() -> None:
 
 
 def test_parse_too_large_image_is_refused() -> None:
-    data = base64.b64encode(base64.b64decode(PNG) + bytes(10_000_000)).decode()
+    data = base64.b64encode(base64.b64decode(PNG) + bytes(20_000_000)).decode()
     assert refusal(messages=[{"role": "user", "content": [image(data=data)]}]).message.endswith(
-        "an image must not be larger than 10 MB"
+        "an image must not be larger than 20 MB"
     )
 
 
@@ -295,6 +296,36 @@ def test_parse_images() -> None:
         Image("png", PNG),
         Image("webp", WEBP),
     ]
+
+
+def test_content_by_url_waits_to_be_fetched() -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png?s=1"}}
+    paper = document(type="url", url="HTTP://x/y.pdf") | {"title": "Paper"}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [picture]}
+    turn = parse(messages=[{"role": "user", "content": [picture, paper, result, image()]}])
+    first, second, third, fourth = turn.messages[0].blocks
+    assert (first, second, fourth) == (Image("", ""), Document("Paper", "pdf", ""), Image("png", PNG))
+    assert isinstance(third, ToolResult)
+    at = ("messages", 0, "content")
+    assert [(item.path, item.url) for item in turn.unfinished] == [
+        ((*at, 0, "source", "url"), "https://x/y.png?s=1"),
+        ((*at, 1, "source", "url"), "HTTP://x/y.pdf"),
+        ((*at, 2, "content", 0, "source", "url"), "https://x/y.png?s=1"),
+    ]
+    # What is filled in later stands in the conversation.
+    assert [item.block for item in turn.unfinished] == [first, second, third.content[0]]
+    assert turn.unfinished[0].block is first and turn.unfinished[2].block is third.content[0]
+
+
+def test_pdf_in_a_data_url() -> None:
+    block = document(type="url", url=f"data:application/pdf;base64,{PDF}")
+    assert parse_blocks(block) == [Document("T", "pdf", PDF)]
+
+
+def test_counting_takes_urls_as_they_are() -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    assert estimate_turn(parse_count_tokens(orjson.dumps(body))) > IMAGE_TOKENS
 
 
 def test_parse_documents() -> None:

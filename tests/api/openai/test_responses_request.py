@@ -16,6 +16,7 @@ from kiroproxy.api.openai.responses_request import (
 )
 from kiroproxy.api.openai.responses_style import FormKind, ToolForm
 from kiroproxy.api.openai.sealed import seal
+from kiroproxy.api.tools import ToolNames
 from kiroproxy.api.turn import (
     Document,
     Image,
@@ -91,6 +92,25 @@ def test_content_parts() -> None:
     assert isinstance(image, Image)
     assert isinstance(document, Document)
     assert document.name == "a.pdf"
+
+
+def test_content_by_url_waits_to_be_fetched() -> None:
+    turn = parse(
+        input=[
+            user({"type": "input_image", "image_url": "https://x/a.png"}),
+            {"type": "function_call", "call_id": "c", "name": "echo", "arguments": "{}"},
+            {
+                "type": "function_call_output",
+                "call_id": "c",
+                "output": [{"type": "input_image", "image_url": "https://x/b.png"}],
+            },
+        ]
+    )
+    assert [(item.path, item.url) for item in turn.unfinished] == [
+        (("input", 0, "content", 0, "image_url"), "https://x/a.png"),
+        (("input", 2, "output", 0, "image_url"), "https://x/b.png"),
+    ]
+    assert turn.unfinished[0].block is turn.messages[0].blocks[0]
 
 
 def test_calls_and_outputs() -> None:
@@ -207,6 +227,18 @@ def test_custom_tool_with_its_grammar() -> None:
     assert "start: BEGIN" in tool.description
     assert list(tool.schema["properties"]) == ["input"]
     assert style_of(turn).forms["apply_patch"].kind is FormKind.CUSTOM
+
+
+def test_found_tools_are_told_by_the_names_the_model_knows() -> None:
+    long = "x" * 80
+    output = {"type": "tool_search_output", "call_id": "c", "tools": [{**ECHO, "name": long}]}
+    turn = parse(input=[{"role": "user", "content": "hi"}, output])
+    (result,) = turn.messages[1].blocks
+    assert isinstance(result, ToolResult)
+    (words,) = result.content
+    assert isinstance(words, Text)
+    name = words.text.removeprefix("These tools can be called now: ")
+    assert ToolNames(tool.name for tool in turn.tools).renamed() == {name: long}
 
 
 def test_tools_as_input_items() -> None:
@@ -436,7 +468,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (_item(role="user"), "input.0.content"),
     (_item(role="user", content=[{"type": "input_text"}]), "input.0.content.0.text"),
     (
-        _item(role="user", content=[{"type": "input_image", "image_url": "https://x.org/a.png"}]),
+        _item(role="user", content=[{"type": "input_image", "image_url": "ftp://x.org/a.png"}]),
         "input.0.content.0.image_url",
     ),
     (
