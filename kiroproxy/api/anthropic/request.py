@@ -77,7 +77,6 @@ def _parse(request: Object, headers: GetHeader) -> Turn:
     note_unused(request, _USED, ignored)
     turn.ignored = shown(ignored)
     turn.unfinished = ignored.unfinished
-    turn.unfinished = ignored.unfinished
     return turn
 
 
@@ -90,7 +89,6 @@ def _parse_counted(request: Object) -> Turn:
     ignored = Ignored()
     turn = _parse_prompt(request, ignored)
     turn.ignored = shown(ignored)
-    turn.unfinished = ignored.unfinished
     turn.unfinished = ignored.unfinished
     return turn
 

@@ -92,7 +92,6 @@ def _parse_chat(request: Object) -> Turn:
     note_unused(without_neutral(request), _USED, ignored)
     turn.ignored = shown(ignored)
     turn.unfinished = ignored.unfinished
-    turn.unfinished = ignored.unfinished
     return turn
 
 

@@ -14,7 +14,6 @@ from kiroproxy.api.anthropic.blocks import parse_block
 from kiroproxy.api.checks import Object, Path, fail, filled_text, mapping, optional_text, text
 from kiroproxy.api.files import checked_image, checked_pdf, data_url, decoded_text, titled
 from kiroproxy.api.ignored import Ignored
-from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
 from kiroproxy.api.media import head
 from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
 from kiroproxy.api.turn import Block, Document, Image, Text

@@ -102,7 +102,6 @@ def parse_responses(request: Object, headers: GetHeader, earlier: list[Any] | No
     note_unused(without_neutral(request), _USED, ignored)
     turn.ignored = shown(ignored)
     turn.unfinished = ignored.unfinished
-    turn.unfinished = ignored.unfinished
     return turn
 
 
