@@ -21,6 +21,7 @@ from kiroproxy.accounts.tasks import Tasks
 from kiroproxy.cli.terminal import progress
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Log
+from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.models import ModelInfo
@@ -48,8 +49,18 @@ class Session:
         Once the service was asked, the end is waited for even when the command is interrupted: the
         new token exists nowhere else. Raises CredentialError or UpstreamError.
         """
-        work = self._renewer.renew(credential)
-        return await asyncio.shield(self._tasks.spawn(work, "renewal", finish=True))
+        work = self._try_to_renew(credential)
+        result = await asyncio.shield(self._tasks.spawn(work, "renewal", finish=True))
+        if isinstance(result, Credential):
+            return result
+        raise result
+
+    async def _try_to_renew(self, credential: Credential) -> Credential | KiroProxyError:
+        """Somebody may have stopped waiting for it: the error is a result too."""
+        try:
+            return await self._renewer.renew(credential)
+        except (CredentialError, UpstreamError) as error:
+            return error
 
     async def fresh(self, credential: Credential, least_s: float) -> Credential:
         """The sign-in with an access token that lives for ``least_s`` more; renewed if it does not.
