@@ -8,6 +8,7 @@ that fails or is cancelled ends the answer as any failure does: with an error, n
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from kiroproxy.api.events import SEARCH, AnswerEvent, Ending, SearchHit, Stop, Usage
 from kiroproxy.api.search import (
@@ -36,6 +37,8 @@ from kiroproxy.errors import UpstreamError
 from kiroproxy.relay import Answering, Delivery, Outcome
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.usage import Trace
+
+_PUT_OFF: Final = "a web search beside calls of the client's tools was put off"
 
 
 class SearchingRelay:
@@ -77,7 +80,10 @@ class _Searching:
             delivery = _RoundDelivery(self._delivery, self._shown)
             ending = await self._ask(turn, delivery)
             match after(delivery.round, self._search):
-                case After.ENDED | After.PUT_OFF:
+                case After.ENDED:
+                    return self._outcome(ending)
+                case After.PUT_OFF:
+                    self._doubtful = self._doubtful or _PUT_OFF
                     return self._outcome(ending)
                 case After.SHOWN:
                     await self._run(delivery)
@@ -131,7 +137,7 @@ class _Searching:
         try:
             await self._relay.answer(asked, taken, trace)
         except UpstreamError as error:
-            return [], error.message
+            return [], error.message or type(error).__name__
         finally:
             self._trace.tries += trace.tries
         return taken.hits, ""

@@ -21,7 +21,7 @@ from kiroproxy.api.events import (
 )
 from kiroproxy.api.search import is_search_only
 from kiroproxy.api.turn import Message, Text, Tool, Turn, WebSearch
-from kiroproxy.errors import NoAccountError, UpstreamError
+from kiroproxy.errors import NoAccountError, UpstreamError, UpstreamTimeoutError
 from kiroproxy.relay import Delivery, Outcome
 from kiroproxy.searching import SearchingRelay
 from kiroproxy.upstream import UpstreamResponse
@@ -43,6 +43,7 @@ class Played:
 
     answers: list[Answering]
     search_error: Exception | None = None
+    doubt: str = ""
     turns: list[Turn] = field(default_factory=list)
     searches: list[Turn] = field(default_factory=list)
 
@@ -61,7 +62,7 @@ class Played:
         trace.first_event_at_s = 10.0 * len(self.turns)
         number = len(self.turns)
         self.answers[number - 1](turn, delivery)
-        return Outcome(Ending(Stop.END_TURN, Usage(number, number)), f"doubt {number}")
+        return Outcome(Ending(Stop.END_TURN, Usage(number, number)), self.doubt)
 
 
 def says(*events: AnswerEvent) -> Answering:
@@ -119,13 +120,13 @@ def asked() -> Turn:
 
 @pytest.mark.parametrize("kind", [Streamed, Folded])
 async def test_rounds_are_one_answer(kind: type[Streamed]) -> None:
-    relay = Played([says((TEXT, "a"), *CALL), says((TEXT, "b"))])
+    relay = Played([says((TEXT, "a"), *CALL), says((TEXT, "b"))], doubt="hm")
     taken, traced = kind(), trace()
     outcome = await SearchingRelay(relay).answer(asked(), taken, traced)
     assert taken.events == [(TEXT, "a"), FOUND, (TEXT, "b")]
     usage = outcome.ending.usage
     assert (usage.input_tokens, usage.output_tokens, usage.web_searches) == (3, 3, 1)
-    assert (outcome.ending.stop, outcome.doubtful) == (Stop.END_TURN, "doubt 2")
+    assert (outcome.ending.stop, outcome.doubtful) == (Stop.END_TURN, "hm")
     assert (traced.tries, traced.first_event_at_s, traced.upstream_model) == (3, 10.0, "model")
     sessions = {turn.session for turn in (*relay.turns, *relay.searches)}
     assert len(sessions) == 1 and "" not in sessions
@@ -170,8 +171,11 @@ async def test_what_has_left_in_a_round_is_committed() -> None:
     assert committed == [True]
 
 
-async def test_a_failed_search_is_told_to_the_model() -> None:
-    relay = Played([says(*CALL), says((TEXT, "b"))], UpstreamError("down"))
+@pytest.mark.parametrize(
+    "error", [UpstreamError("down"), UpstreamTimeoutError("down", phase="first_byte")]
+)
+async def test_a_failed_search_is_told_to_the_model(error: UpstreamError) -> None:
+    relay = Played([says(*CALL), says((TEXT, "b"))], error)
     taken = Streamed()
     outcome = await SearchingRelay(relay).answer(asked(), taken, trace())
     assert taken.events[0] == (SEARCH, "srvtoolu_1", "kiro", [], "unavailable")
@@ -191,6 +195,15 @@ async def test_a_call_without_a_query_is_told_and_not_run() -> None:
     taken = Streamed()
     await SearchingRelay(relay).answer(asked(), taken, trace())
     assert taken.events[0] == (SEARCH, "srvtoolu_1", "", [], "invalid_tool_input")
+    assert not relay.searches
+
+
+async def test_a_search_that_is_put_off_is_noted() -> None:
+    relay = Played([says(*CALL, (TOOL_START, "t", "Read"), (TOOL_END,))])
+    taken = Streamed()
+    outcome = await SearchingRelay(relay).answer(asked(), taken, trace())
+    assert taken.events == [(TOOL_START, "t", "Read"), (TOOL_END,)]
+    assert "put off" in outcome.doubtful
     assert not relay.searches
 
 

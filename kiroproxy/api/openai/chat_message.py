@@ -43,7 +43,7 @@ class ChatFold:
         self._open: tuple[str, str] | None = None
         self._input: list[str] = []
         self._steps: dict[int, Callable[[AnswerEvent], None]] = {
-            TEXT: lambda event: self._text.append(event[1]),
+            TEXT: self._add_text,
             THINKING: lambda event: self._thinking.append(event[1]),
             THINKING_END: _nothing,
             REDACTED: _nothing,
@@ -78,7 +78,6 @@ class ChatFold:
             "refusal": None,
         }
         if self._citations.searched:
-            self._citations.add_text([text])
             message["annotations"] = self._citations.annotations()
         thinking = "".join(self._thinking)
         if thinking:
@@ -94,6 +93,10 @@ class ChatFold:
         kind, key = self._style.keys(name)
         given = unwrapped(arguments) if name in self._style.custom else arguments or "{}"
         return {"id": call_id, "type": kind, kind: {"name": name, key: given}}
+
+    def _add_text(self, event: AnswerEvent) -> None:
+        if event[1]:
+            self._text.append(self._citations.take_text(event[1]))
 
     def _tool_start(self, event: AnswerEvent) -> None:
         self._open = (event[1], event[2])

@@ -94,9 +94,7 @@ class ChatEncoder:
         """All events of one upstream read as one buffer; text alone is one join."""
         if self._open is Open.NONE:
             texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
-            if texts and len(texts) == len(batch):
-                if self._citations is not None:
-                    self._citations.add_text([event[1] for event in batch])
+            if texts and len(texts) == len(batch) and not self._add_cited(batch):
                 joined = self._text_between.join(texts)
                 return b"%b%b}%b" % (self._text_before, joined, self._after)
         parts: list[bytes] = []
@@ -136,10 +134,11 @@ class ChatEncoder:
         return self._before + delta + self._after
 
     def _text(self, event: AnswerEvent, parts: list[bytes]) -> None:
-        if event[1]:
+        text: str = event[1]
+        if text:
             if self._citations is not None:
-                self._citations.add_text([event[1]])
-            parts.append(self._chunk(b'{"content":%b}' % _dumps(event[1])))
+                text = self._citations.take_text(text)
+            parts.append(self._chunk(b'{"content":%b}' % _dumps(text)))
 
     def _thinking(self, event: AnswerEvent, parts: list[bytes]) -> None:
         if event[1]:
@@ -147,6 +146,14 @@ class ChatEncoder:
 
     def _nothing(self, event: AnswerEvent, parts: list[bytes]) -> None:
         pass
+
+    def _add_cited(self, batch: list[AnswerEvent]) -> bool:
+        """Keep a batch of text where its positions matter; whether it has to be looked at more closely."""
+        if self._citations is not None:
+            if self._citations.gap:
+                return True
+            self._citations.add_text([event[1] for event in batch])
+        return False
 
     def _search(self, event: AnswerEvent, parts: list[bytes]) -> None:
         if self._citations is not None:

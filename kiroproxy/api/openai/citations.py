@@ -12,21 +12,31 @@ _GOES_ON: Final = r"(?![\w/?&=%#~+-]|[.:,;@!]\w)"
 
 
 class Citations:
-    """Takes in the text and the searches of one answer. Before the first search nothing is kept but the
-    text: its end is where positions are counted from."""
+    """Takes in the text and the searches of one answer, whose texts on both sides of a search are two: an
+    empty line goes between them, since here they become one. ``gap``: it is due before the next text."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
         self._hits: dict[str, SearchHit] = {}
         self.searched = False
+        self.gap = False
 
     def add_text(self, texts: list[str]) -> None:
-        """Further text of the answer."""
+        """Further text of the answer, while no ``gap`` is due."""
         self._text += texts
+
+    def take_text(self, text: str) -> str:
+        """Further text, as it is shown: with the empty line in front if that is due."""
+        if self.gap and not (self._text[-1][-1:].isspace() or text[:1].isspace()):
+            text = f"\n\n{text}"
+        self.gap = False
+        self._text.append(text)
+        return text
 
     def add_hits(self, hits: list[SearchHit]) -> None:
         """What a search found; of several findings with one address the first counts."""
         self.searched = True
+        self.gap = bool(self._text)
         for hit in hits:
             self._hits.setdefault(hit.url, hit)
 

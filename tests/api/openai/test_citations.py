@@ -49,5 +49,22 @@ def test_only_the_first_mention_and_the_first_finding_count() -> None:
     assert (citations.searched, annotation["url_citation"]["title"]) == (True, "One")
 
 
+def test_texts_around_a_search_are_told_apart() -> None:
+    citations = Citations()
+    citations.add_hits(HITS)
+    assert citations.take_text("Words.") == "Words."
+    citations.add_hits(HITS)
+    assert citations.gap
+    assert citations.take_text("See https://a.org/1") == "\n\nSee https://a.org/1"
+    assert citations.take_text(".") == "."
+    (annotation,) = citations.annotations()
+    assert annotation["url_citation"]["start_index"] == len("Words.\n\nSee ")
+    for before, after in (("a\n", "b"), ("a", " b")):
+        spaced = Citations()
+        spaced.take_text(before)
+        spaced.add_hits([])
+        assert spaced.take_text(after) == after
+
+
 def test_broken_links_are_addresses() -> None:
     assert cited("](https://a.org/1)") == [("https://a.org/1", "One", "https://a.org/1")]
