@@ -66,6 +66,21 @@ def test_parse_smallest_request() -> None:
     assert parse().messages[0].blocks == [Text("hi")]
 
 
+def test_zero_tokens_are_refused_with_the_reason() -> None:
+    assert "prompt cache" in refusal(max_tokens=0).message
+
+
+def test_large_numbers_of_the_past_keep_their_digits() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {"n": "LARGE", "x": 1.5}}
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [use]}]
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "messages": messages})
+    body = body.replace(b'"LARGE"', b"36893488147419103233")
+    for turn in (parse_messages_request(body, lambda _: None), parse_count_tokens(body)):
+        (made,) = turn.messages[1].blocks
+        assert isinstance(made, ToolUse)
+        assert orjson.dumps(made.input) == b'{"n":36893488147419103233,"x":1.5}'
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"null", b'{"a":NaN}'])
 def test_parse_body_that_is_no_json_object(body: bytes) -> None:
     with pytest.raises(RequestError, match=r"^The request body ") as caught:

@@ -667,6 +667,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"response_format": "json"}, "response_format"),
     "format type": ({"response_format": {"type": "xml"}}, "response_format.type"),
     "schema": (
+        {"response_format": {"type": "json_schema"}},
+        "response_format.json_schema",
+    ),
+    "no schema": (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": 1}}},
         "response_format.json_schema.schema",
     ),

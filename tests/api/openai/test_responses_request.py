@@ -459,6 +459,7 @@ def _item(**fields: Any) -> dict[str, Any]:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"model": None}, "model"),
+    ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
     ({"input": None}, "input"),
     ({"input": []}, "input"),
     ({"input": 7}, "input"),
