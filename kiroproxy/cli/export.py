@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from kiroproxy import clientkey
 from kiroproxy.cli import environment
 from kiroproxy.cli.options import add_command, add_settings
-from kiroproxy.cli.settings import load_config
+from kiroproxy.cli.settings import read_settings
 from kiroproxy.cli.terminal import is_terminal, note, say
-from kiroproxy.config import Config, is_loopback
 from kiroproxy.errors import ConfigError
-from kiroproxy.secret import Secret
-from kiroproxy.values import parse_host, parse_key, parse_whole
 
 _EXAMPLES: Final = """\
   eval "$(kiroproxy export)"                          sh, bash, zsh
@@ -30,8 +26,6 @@ _LOADING: Final = {
     "powershell": "kiroproxy export | Out-String | Invoke-Expression",
     "cmd": "kiroproxy export > kiro.cmd && call kiro.cmd",
 }
-
-_T = TypeVar("_T")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,16 +53,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    config = load_config(arguments)
-    host_text = arguments.host or config.environment.get("HOST", "").strip()
-    host = _parsed("HOST", parse_host, host_text) if host_text else config.server.host
-    port = config.server.port
-    if arguments.port:
-        port = _parsed("PORT", parse_whole(0, 65535), arguments.port)
-    if port == 0:
+    flags = {
+        "HOST": arguments.host,
+        "PORT": arguments.port,
+        "KIRO_CLIENT_TOKEN": arguments.key,
+        "KIROPROXY_STATE_DIR": arguments.state_dir,
+    }
+    given = {name: value for name, value in flags.items() if value}
+    config = read_settings(given, arguments.config)
+    if config.server.port == 0:
         raise ConfigError("PORT: 0 picks a free port at start; name it with --port")
-    url = environment.base_url(host, port)
-    key = _key(config, host, arguments.key)
+    url = environment.base_url(config.server.host, config.server.port)
+    key = config.server.client_token or clientkey.load_or_create(config.state_dir)
     shell = arguments.shell or environment.detect_shell()
     lines = environment.claude_code(url, key.reveal()).items()
     for line in [environment.set_line(shell, name, value) for name, value in lines]:
@@ -76,24 +72,3 @@ def _run(arguments: argparse.Namespace) -> int:
     if is_terminal(sys.stdout):
         note(f"These lines are for {shell}; load them with: {_LOADING[shell]}")
     return 0
-
-
-def _key(config: Config, host: str, given: str | None) -> Secret:
-    """The key that the server has or will have. Raises ConfigError."""
-    if given:
-        return _parsed("KIRO_CLIENT_TOKEN", parse_key, given)
-    if config.server.client_token is not None:
-        return config.server.client_token
-    if not is_loopback(host):
-        raise ConfigError(
-            f"KIRO_CLIENT_TOKEN: must be set when HOST is not a loopback address ({host})"
-        )
-    return clientkey.load_or_create(config.state_dir)
-
-
-def _parsed(name: str, parse: Callable[[str], _T], text: str) -> _T:
-    """Raises ConfigError naming the setting; the value may be a key, so it is not shown."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from None

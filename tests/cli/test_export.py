@@ -68,6 +68,14 @@ def test_settings_of_the_server_count(tmp_path: Path) -> None:
     assert "set -gx ANTHROPIC_AUTH_TOKEN 'the-key';\n" in done.stdout
 
 
+def test_config_file_counts_and_flags_win(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('HOST = "::1"\nPORT = 9002\nKIRO_CLIENT_TOKEN = "from-toml"\n')
+    done = run(tmp_path, "export", "--shell", "sh", "--config", "c.toml", "--key", "from-flag")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ANTHROPIC_BASE_URL='http://[::1]:9002'\n" in done.stdout
+    assert "ANTHROPIC_AUTH_TOKEN=from-flag\n" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "environment", "complaint"),
     [
