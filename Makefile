@@ -13,7 +13,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser bench image clean
+.PHONY: help setup demo run test lint types check clients browser deploy bench image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ demo: $(VENV)/.installed ## start on http://127.0.0.1:8080 in front of a simulat
 run: $(VENV)/.installed ## start on your own Kiro sign-in
 	@$(BIN)/kiroproxy server $(ARGS)
 
-test: $(VENV)/.developing ## every test but those that need the real clients or a browser
-	$(BIN)/pytest -m "not clients and not browser" $(PYTEST_ARGS)
+test: $(VENV)/.developing ## every test but those that need the real clients, a browser, nginx or HAProxy
+	$(BIN)/pytest -m "not clients and not browser and not deploy" $(PYTEST_ARGS)
 
 lint: $(VENV)/.developing ## ruff
 	$(BIN)/ruff check .
@@ -45,11 +45,23 @@ browser: $(VENV)/.developing ## the dashboard in Chromium (CHROMIUM=path; KIROPR
 	  echo "make: '$(CHROMIUM)' was not found. On Debian or Ubuntu: apt-get install chromium; elsewhere: make browser CHROMIUM=path" >&2; exit 1; }
 	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser $(PYTEST_ARGS)
 
+deploy: $(VENV)/.developing ## the files in deploy/ with the real nginx, HAProxy, promtool and systemd-analyze
+	@for tool in nginx haproxy promtool systemd-analyze; do PATH="$$PATH:/usr/sbin:/sbin" command -v $$tool >/dev/null || { \
+	  echo "make: '$$tool' was not found. On Debian or Ubuntu: apt-get install nginx-light haproxy prometheus systemd" >&2; exit 1; }; done
+	$(BIN)/pytest -m deploy $(PYTEST_ARGS)
+
 bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read them
 	$(BIN)/pytest bench --benchmark-only $(PYTEST_ARGS)
 
 image: ## build the container image (needs Docker)
 	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .
+
+lock: $(VENV)/.developing ## make requirements.lock anew: the newest packages that pyproject.toml allows
+	$(VENV)/bin/python tests/deploy/lock.py
+
+sbom: $(VENV)/.developing ## dist/sbom.cdx.json: what the image installs, as CycloneDX
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json requirements.lock
 
 clean: ## remove everything that the targets above made
 	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage

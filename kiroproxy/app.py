@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -21,21 +23,26 @@ from kiroproxy.accounts import (
     load_credentials,
 )
 from kiroproxy.admission import Admission
+from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.config import Config, Limits, Server, Upstream
 from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.admin import Accounts, AdminHandlers
 from kiroproxy.handlers.answers import AnswerHandler, Serving
 from kiroproxy.handlers.count_tokens import CountTokensHandler
-from kiroproxy.handlers.dialects import CHAT, MESSAGES, RESPONSES
+from kiroproxy.handlers.dialects import CHAT, COMPACT, MESSAGES, RESPONSES
 from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.events import EventsHandler
+from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.health import health, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
-from kiroproxy.handlers.responses import CodexPause, KeptResponses, ResponsesReader
+from kiroproxy.handlers.process import own_process
+from kiroproxy.handlers.responses import CodexPause, ResponsesReader
+from kiroproxy.handlers.responses_compact import CompactReader, InputTokensHandler
+from kiroproxy.handlers.responses_kept import KeptResponses
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.http import HttpServer, Route, Router
@@ -43,11 +50,19 @@ from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.retry import RetryPolicy
+from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
 from kiroproxy.structured import StructuredRelay
-from kiroproxy.upstream import ProxyTable, Timeouts, UpstreamClient, load_tls_context
+from kiroproxy.upstream import (
+    Fetcher,
+    ProxyTable,
+    Reach,
+    Timeouts,
+    UpstreamClient,
+    load_tls_context,
+)
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
-from kiroproxy.usage import Feed, Journal, Ledger, PromptLog, QuotaWatch
+from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
@@ -67,11 +82,27 @@ class Running:
 class App:
     """The program without its command line. ``start``, then ``stop``; both once, on one loop."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        place: Place | None = None,
+        sockets: Sequence[socket.socket] | None = None,
+        reach: Reach | None = None,
+        scale: Scale | None = SCALE,
+    ) -> None:
+        """``place`` and ``sockets``: of a worker process, its place among the others and what it listens
+        on. ``reach``: what fetched URLs may lead to, the public Internet by default. ``scale`` None: no
+        picture is scaled down."""
         self._config = config
         self._clock = clock or SystemClock()
         self._cleanup = AsyncExitStack()
         self._server: HttpServer | None = None
+        self._place = place
+        self._sockets = sockets
+        self._reach = reach
+        self._scale = scale
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -88,14 +119,16 @@ class App:
         ledger.prune()
         await journal.restore()
         prompts = self._prompts(feed, key)
-        calls = await self._calls()
+        tls = await self._tls()
+        calls = self._calls(tls)
+        finisher = self._finisher(tls)
         store = TokenStore(config.state_dir, self._clock)
         accounts = AccountManager(
             loaded.credentials,
             store,
             calls,
             self._clock,
-            _account_settings(config),
+            _account_settings(config, self._workers),
             book=StateBook(database),
         )
         await accounts.restore()
@@ -110,25 +143,29 @@ class App:
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
-        serving = self._serving(StructuredRelay(relay), gate, journal, prompts)
-        views = Accounts(accounts, quotas, self._clock)
-        events = EventsHandler(LocalGate(gate), views, self.metrics, feed)
+        answering = StructuredRelay(SearchingRelay(relay))
+        serving = self._serving(answering, gate, journal, finisher, prompts)
+        team = self._team(accounts, journal)
+        views = Accounts(accounts, quotas, team, self._clock)
+        events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
         routes = [
             *self._routes(serving, accounts, kept),
-            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, journal),
+            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
         server = HttpServer(Router(routes), error_renderer=render_error)
         self._server = server
-        addresses = await server.start(config.server.host, config.server.port)
+        addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
+        self._cleanup.push_async_callback(team.stop)
         self._cleanup.push_async_callback(accounts.stop)
         self._cleanup.push_async_callback(server.shutdown, config.server.drain_s)
         self._cleanup.callback(events.close)
         await accounts.start()
+        team.start()
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
-        return _running(addresses, key, loaded, accounts)
+        return _running(addresses, key, loaded, accounts, config.notes)
 
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
@@ -139,10 +176,20 @@ class App:
         if self._server is not None:
             self._server.hurry()
 
-    async def _calls(self) -> KiroCalls:
+    @property
+    def _workers(self) -> int:
+        return self._place.board.slots if self._place else 1
+
+    def _team(self, accounts: AccountManager, journal: Journal) -> Team:
+        def active() -> dict[str, int]:
+            return {view.id: view.active for view in accounts.accounts()}
+
+        return Team(self._place, self.metrics, journal.last_used, active, own_process)
+
+    def _calls(self, tls: ssl.SSLContext | None) -> KiroCalls:
         upstream = self._config.upstream
         client = UpstreamClient(
-            tls=await self._tls(),
+            tls=tls,
             proxies=ProxyTable.from_env(self._config.environment),
             clock=self._clock,
         )
@@ -151,11 +198,20 @@ class App:
         timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
         return KiroCalls(client, overrides, timeouts, self.metrics)
 
+    def _finisher(self, tls: ssl.SSLContext | None) -> Finisher:
+        if not self._config.server.fetch_urls:
+            return Finisher(None, self._scale)
+        proxies = ProxyTable.from_env(self._config.environment)
+        fetcher = Fetcher(tls, proxies, self._clock, self._reach)
+        self._cleanup.push_async_callback(fetcher.aclose)
+        return Finisher(fetcher, self._scale)
+
     async def _tls(self) -> ssl.SSLContext | None:
         """None when every host is replaced by a plain one: reading the certificates takes a while."""
         upstream = self._config.upstream
         urls = (upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        if all(url is not None and url.startswith("http://") for url in urls):
+        plain_only = not self._config.server.fetch_urls
+        if plain_only and all(url is not None and url.startswith("http://") for url in urls):
             return None
         return await load_tls_context(self._config.environment)
 
@@ -171,14 +227,22 @@ class App:
         return prompts
 
     def _serving(
-        self, relay: StructuredRelay, gate: Gate, journal: Journal, prompts: PromptLog | None
+        self,
+        relay: StructuredRelay,
+        gate: Gate,
+        journal: Journal,
+        finisher: Finisher,
+        prompts: PromptLog | None,
     ) -> Serving:
         server, limits = self._config.server, self._config.limits
         return Serving(
             relay,
             gate,
             journal,
-            Admission(limits.sessions, limits.queue_wait_s, limits.session_timeout_s),
+            Admission(
+                share(limits.sessions, self._workers), limits.queue_wait_s, limits.session_timeout_s
+            ),
+            finisher,
             self._clock,
             server.ping_interval_s,
             server.strict,
@@ -192,7 +256,9 @@ class App:
         kept: ResponseStore,
     ) -> list[Route]:
         gate = serving.gate
-        responses = AnswerHandler(RESPONSES, serving, ResponsesReader(kept))
+        reader = ResponsesReader(kept)
+        responses = AnswerHandler(RESPONSES, serving, reader)
+        compact = AnswerHandler(COMPACT, serving, CompactReader(reader))
         paused = CodexPause(responses, self._clock, self._config.server.codex_pause_s)
         past = KeptResponses(kept, gate)
         models = ModelsHandler(accounts, gate, self._config.model_aliases)
@@ -201,8 +267,12 @@ class App:
             Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
             Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
             Route("POST", "/v1/responses", paused, api=True),
+            Route("POST", "/v1/responses/compact", compact, api=True),
+            Route("POST", "/v1/responses/input_tokens", InputTokensHandler(reader, gate), api=True),
             Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
             Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
+            Route("GET", "/v1/responses/{id}/input_items", past.input_items, api=True),
+            Route("POST", "/v1/responses/{id}/cancel", past.cancel, api=True),
             Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),
@@ -219,16 +289,16 @@ class App:
         quotas: QuotaWatch,
         views: Accounts,
         ledger: Ledger,
-        journal: Journal,
+        team: Team,
     ) -> list[Route]:
-        admin = AdminHandlers(gate, accounts, views, ledger, journal, self._clock)
+        admin = AdminHandlers(gate, accounts, views, ledger, team, self._clock)
         routes = [
             Route("GET", "/api/tokens", admin.tokens),
             Route("GET", "/api/usage", admin.usage),
             Route("GET", "/api/requests", admin.requests),
         ]
         if self._config.usage.metrics:
-            metrics = MetricsHandler(gate, self.metrics, accounts, quotas)
+            metrics = MetricsHandler(gate, team, accounts, quotas)
             routes.append(Route("GET", "/metrics", metrics))
         return routes
 
@@ -248,11 +318,16 @@ def _response_store(server: Server, database: Database, clock: Clock) -> Respons
     return ResponseStore(database, clock, keep_s, most_bytes)
 
 
-def _account_settings(config: Config) -> AccountSettings:
+def share(limit: int, workers: int) -> int:
+    """A worker's part of a limit of the whole server; 0 is no limit and stays so."""
+    return max(1, limit // workers) if limit else 0
+
+
+def _account_settings(config: Config, workers: int) -> AccountSettings:
     pool = config.pool
     return AccountSettings(
         strategy=Strategy(pool.strategy),
-        pace=PaceLimits(pool.concurrency, pool.per_minute),
+        pace=PaceLimits(share(pool.concurrency, workers), share(pool.per_minute, workers)),
         renew_in_background=pool.renew_in_background,
         renew_ahead_s=pool.renew_ahead_s,
         busy_wait_s=config.limits.queue_wait_s,
@@ -277,8 +352,14 @@ def _chat_timeouts(upstream: Upstream) -> Timeouts:
 
 
 def _running(
-    addresses: list[tuple[str, int]], key: Secret, loaded: LoadResult, accounts: AccountManager
+    addresses: list[tuple[str, int]],
+    key: Secret,
+    loaded: LoadResult,
+    accounts: AccountManager,
+    notes: Sequence[str],
 ) -> Running:
+    for note in notes:
+        _log.warning("%s", note)
     for problem in loaded.problems:
         _log.warning("credential not used: %s", problem)
     return Running(
@@ -286,5 +367,5 @@ def _running(
         key=key,
         accounts=[f"{view.label} ({view.kind.value})" for view in accounts.accounts()],
         problems=loaded.problems,
-        notes=loaded.notes,
+        notes=[*notes, *loaded.notes],
     )

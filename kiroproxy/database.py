@@ -223,6 +223,32 @@ class Database:
         return connection
 
 
+def read_existing(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+    """What ``work`` reads from the file, beside a server that may be using it; None when there is no
+    such file. It is neither made nor changed. Blocks; raises StorageError."""
+    if not path.exists():
+        return None
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(MIGRATIONS):
+                raise StorageError(f"{path}: was made by a newer version of this program.")
+            if version < len(MIGRATIONS):  # an older one's: the server brings it up to date
+                return _read_copy(connection, work)
+            return work(connection)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: cannot be read ({error}).") from None
+
+
+def _read_copy(source: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    """As ``work`` would find it after the migrations, which happen in memory."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        source.backup(copy)
+        _migrate(copy)
+        return work(copy)
+
+
 def _nothing(connection: sqlite3.Connection) -> None:
     """Work that only stands in the line."""
 

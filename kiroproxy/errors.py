@@ -66,7 +66,8 @@ class KiroProxyError(Exception):
 
     ``retry_after_s``: seconds the caller should wait. ``should_retry``: whether the same request can
     succeed later without anybody doing anything (None: the dialect's table decides). ``param``: the
-    request field at fault, as a path such as ``messages.3.content``.
+    request field at fault, as a path such as ``messages.3.content``. ``code``: OpenAI's own word for it,
+    where the kind's is not the one its clients look for.
     """
 
     kind: Kind = Kind.INTERNAL
@@ -77,6 +78,7 @@ class KiroProxyError(Exception):
         *,
         kind: Kind | None = None,
         param: str | None = None,
+        code: str | None = None,
         retry_after_s: float | None = None,
         should_retry: bool | None = None,
         upstream_request_id: str | None = None,
@@ -86,6 +88,7 @@ class KiroProxyError(Exception):
         if kind is not None:
             self.kind = kind
         self.param = param
+        self.code = code
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
         self.upstream_request_id = upstream_request_id
@@ -103,6 +106,13 @@ class CredentialError(KiroProxyError):
 
 class RequestError(KiroProxyError):
     """The caller's request cannot be served as it stands."""
+
+    kind = Kind.INVALID_REQUEST
+
+
+class MediaError(KiroProxyError):
+    """A picture or document cannot be fetched or used. The message is a rule without the field's name;
+    whoever knows the field makes a RequestError of it."""
 
     kind = Kind.INVALID_REQUEST
 

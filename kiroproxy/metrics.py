@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 _log = logging.getLogger("kiroproxy.metrics")
 
@@ -38,6 +38,14 @@ class Histogram:
         """A bound counts for its own bucket (Prometheus: less or equal)."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum_s += seconds
+
+    def as_json(self) -> list[Any]:
+        return [self.sum_s, *self.counts]
+
+    def add(self, numbers: list[Any]) -> None:
+        """Add what ``as_json`` of another one with the same bounds gave."""
+        self.sum_s += numbers[0]
+        self.counts = [a + b for a, b in zip(self.counts, numbers[1:], strict=True)]
 
 
 class Metrics:
@@ -83,6 +91,40 @@ class Metrics:
 
     def count_tokens(self, direction: str, tokens: int) -> None:
         _add(self.tokens, direction, tokens)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every number, for ``add`` in another process."""
+        return {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "requests": [[*key, count] for key, count in self.requests.items()],
+            "credits": self.credits,
+            "active": self.active,
+            "first_token": self.first_token.as_json(),
+            "total": self.total.as_json(),
+        }
+
+    def add(self, numbers: Mapping[str, Any]) -> None:
+        """Add what ``as_json`` of another process gave, the answers under way included."""
+        for name in _COUNTERS:
+            for key, count in numbers[name].items():
+                _add(getattr(self, name), key, count)
+        for dialect, outcome, count in numbers["requests"]:
+            key = (dialect, outcome)
+            self.requests[key] = self.requests.get(key, 0) + count
+        self.credits += numbers["credits"]
+        self.active += numbers["active"]
+        self.first_token.add(numbers["first_token"])
+        self.total.add(numbers["total"])
+
+
+_COUNTERS: Final = (
+    "unknown_events",
+    "failures",
+    "retries",
+    "refreshes",
+    "stream_errors",
+    "tokens",
+)
 
 
 def _add(counts: dict[str, int], name: str, count: int) -> None:

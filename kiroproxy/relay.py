@@ -79,6 +79,13 @@ class Outcome:
     doubtful: str = ""
 
 
+class Answering(Protocol):
+    """What serves a Turn: the relay, or what stands above it."""
+
+    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
+        """Deliver the answer. Raises KiroProxyError."""
+
+
 class _Enough(Exception):
     """A local stop was reached: raised through ``pipe`` so that the upstream connection closes."""
 
@@ -232,7 +239,8 @@ class Relay:
             lease.identity, search_payload(invocation_id, query), MAX_REPLY_BYTES
         )
         call_id = f"srvtoolu_{invocation_id.replace('-', '')}"
-        batch, ending = search_answer(call_id, query, parse_search_reply(body), estimate_turn(turn))
+        results = parse_search_reply(body)
+        batch, ending = search_answer(call_id, query, results, estimate_turn(turn), turn.web_search)
         trace.first_event_at_s = self._clock.monotonic()
         delivery.deliver(batch)
         return Outcome(ending)

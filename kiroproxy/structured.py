@@ -9,21 +9,13 @@ end (length, refusal) pass as they are: the stop reason tells the client.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from kiroproxy.api.events import AnswerEvent, Ending, Stop
 from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
+from kiroproxy.api.search import is_search_only
 from kiroproxy.api.turn import Turn
-from kiroproxy.relay import Delivery, Outcome
+from kiroproxy.relay import Answering, Delivery, Outcome
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.usage import Trace
-
-
-class Answering(Protocol):
-    """What serves a Turn: the relay, or what stands above it."""
-
-    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
-        """Deliver the answer. Raises KiroProxyError."""
 
 
 class StructuredRelay:
@@ -34,7 +26,7 @@ class StructuredRelay:
 
     async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """As ``Relay.answer``. Raises SchemaMismatchError too."""
-        if turn.output_schema is None:
+        if turn.output_schema is None or is_search_only(turn):
             return await self._relay.answer(turn, delivery, trace)
         first = _Held(delivery)
         outcome = await self._relay.answer(turn, first, trace)

@@ -131,3 +131,42 @@ def parse_key(text: str) -> Secret:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be printable ASCII without spaces")
     return Secret(text)
+
+
+def parse_minutes(text: str) -> float:
+    """Seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= 1440.0:
+        raise ValueError("must be a number of minutes, more than 0 and at most 1440")
+    return value * 60.0
+
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds: ``45``, ``30s``, ``1m30s``, as Go programs spell it."""
+    if _DURATION.fullmatch(text):
+        value = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
+    else:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+    if not 1.0 <= value <= 600.0:
+        raise ValueError("must be a duration such as 45, 30s or 1m30s, from 1 s to 10 min")
+    return value
+
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+
+
+def parse_label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits, dots, colons, dashes or underscores")
+    return text

@@ -12,13 +12,16 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from kiroproxy import __version__
 
@@ -90,6 +93,15 @@ def instruction(name: str) -> list[str]:
     return words
 
 
+def run_steps(stage: str) -> list[str]:
+    """The stage's RUN instructions, each as one line of shell."""
+    found = re.findall(r"^RUN ((?:[^\n]*\\\n)*[^\n]*)$", stage, re.MULTILINE)
+    return [step.replace("\\\n", " ") for step in found]
+
+
+BUILD_STEPS = run_steps(DOCKERFILE.split("\nFROM ")[1])
+
+
 def build_context() -> list[str]:
     """What .dockerignore lets through: everything is shut out, then some names are let in."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -98,27 +110,37 @@ def build_context() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The first stage's COPY and RUN."""
-    folder = tmp_path_factory.mktemp("image")
-    source, wheels, venv, home = (folder / name for name in ("src", "wheels", "venv", "home"))
+def image() -> Iterator[Image]:
+    """The first stage's COPY and RUN, in a folder that every user may read (pytest's are private)."""
+    with tempfile.TemporaryDirectory(prefix="kiroproxy-image-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield build(folder)
+
+
+def build(folder: Path) -> Image:
+    source, wheels, home = (folder / name for name in ("src", "wheels", "home"))
     source.mkdir()
     home.mkdir()
     for name in build_context():
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run([sys.executable, "-m", "venv", str(venv)])
-    run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source)])
-    (wheel,) = wheels.glob("*.whl")
-    run([*pip, "install", f"kiroproxy[uvloop] @ {wheel.as_uri()}"])
+    for step in BUILD_STEPS:
+        for old, new in (
+            ("/opt/", f"{folder}/opt/"),
+            ("/wheels", str(wheels)),
+            ("python -m venv", f"{sys.executable} -m venv"),
+            ("--no-cache-dir", "--quiet --disable-pip-version-check"),
+        ):
+            step = step.replace(old, new)
+        run(["sh", "-ec", step], cwd=source)
     shutil.rmtree(source)  # the final stage does not have it either
-    return Image(venv, home)
+    return Image(folder / "opt" / "kiroproxy", home)
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], cwd: Path | None = None) -> None:
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -173,9 +195,100 @@ def test_serves_and_is_found_healthy(image: Image) -> None:
             assert time.monotonic() < deadline, "never became healthy"
 
 
+def may_change_root() -> bool:
+    """Whether this test may make name spaces and become another user."""
+    tools = all(shutil.which(tool) for tool in ("unshare", "setpriv", "mount"))
+    if not tools or os.geteuid() != 0:
+        return False
+    probe = ["unshare", "--mount", "mount", "-o", "remount,bind,ro", "/"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+# As the image's user, on a root file system that is read-only but for the state folder.
+CONFINED = """
+mount --bind "$KIROPROXY_STATE_DIR" "$KIROPROXY_STATE_DIR"
+mount -o remount,bind,ro /
+exec setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set -all "$@"
+"""
+
+
+def test_needs_no_root_and_writes_nothing_but_its_state(image: Image) -> None:
+    if not may_change_root():
+        pytest.skip("needs root, unshare and setpriv")
+    state = image.home / "confined"
+    state.mkdir()
+    os.chown(state, 10001, 10001)
+    port = str(free_port())
+    more = {
+        "PORT": port,
+        "KIRO_CLIENT_TOKEN": "a-key-of-the-test",
+        "KIRO_API_KEY": "ksk_of_the_test",
+        "KIRO_API_URL": "http://127.0.0.1:1",
+        "KIROPROXY_STATE_DIR": str(state),
+        "KIROPROXY_WORKERS": "2",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    program = str(image.venv / "bin" / instruction("ENTRYPOINT")[0])
+    command = ("sh", "-ec", CONFINED, "sh", program, *instruction("CMD"))
+    with image.log.open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", *command],
+            cwd="/", env=image.environment(**more),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        while image.run(*instruction("HEALTHCHECK"), PORT=port).returncode != 0:
+            assert process.poll() is None, image.log.read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
+        mounts = Path(f"/proc/{process.pid}/mounts").read_text().splitlines()
+        (root,) = [line for line in mounts if line.split()[1] == "/"]
+        assert "ro" in root.split()[3].split(",")
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "state.db" in os.listdir(state)
+    assert " in memory" not in image.log.read_text()
+
+
+@pytest.mark.parametrize("platform", ["x86_64", "aarch64"])
+def test_lock_has_wheels_for_both_architectures(platform: str, tmp_path: Path) -> None:
+    version = re.findall(r"^ARG PYTHON_IMAGE=python:(\d\.\d+)-slim$", DOCKERFILE, re.MULTILINE)
+    run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--dry-run", "--ignore-installed", "--target", str(tmp_path), "--require-hashes",
+            "--only-binary=:all:", "--python-version", *version, "--implementation", "cp",
+            "--platform", f"manylinux2014_{platform}", "--platform", f"manylinux_2_28_{platform}",
+            "-r", str(ROOT / "requirements.lock"),
+        ]
+    )  # fmt: skip
+
+
+def test_lock_meets_the_requirements_and_names_no_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for name, wanted in (
+        (
+            "requirements.lock",
+            [*project["project"]["dependencies"],
+             *project["project"]["optional-dependencies"]["uvloop"]],
+        ),
+        ("requirements-build.lock", project["build-system"]["requires"]),
+    ):  # fmt: skip
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "--index" not in text and "--find-links" not in text
+        pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+        for line in wanted:
+            requirement = Requirement(line)
+            assert pinned[requirement.name] in requirement.specifier, line
+
+
 def test_final_stage_is_small_and_not_root() -> None:
     final = DOCKERFILE.rsplit("\nFROM ", 1)[1]
-    assert DOCKERFILE.count("\nFROM ") == 2
+    assert DOCKERFILE.count("\nFROM ${PYTHON_IMAGE}") == DOCKERFILE.count("\nFROM ") == 2
     assert re.search(r"^USER [1-9]\d*$", final, re.MULTILINE)
     assert re.search(r"^COPY --from=build ", final, re.MULTILINE)
     assert "pip" not in final

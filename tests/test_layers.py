@@ -23,6 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("app", "simulator"),
     ("handlers",),
     ("structured",),
+    ("searching",),
     ("relay",),
     ("retry", "admission"),
     ("usage",),
@@ -33,6 +34,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "errors",
         "config",
+        "board",
         "clock",
         "logs",
         "metrics",

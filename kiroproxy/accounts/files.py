@@ -48,12 +48,16 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """As ``write_bytes``."""
+    write_bytes(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file as a whole, 0600: whoever reads, or a crash, sees the old or the new one.
 
     A link is followed, not replaced. Raises OSError; the old file then stands.
     """
     target = Path(os.path.realpath(path))
-    data = json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, PRIVATE_FILE)
     try:

@@ -84,6 +84,13 @@ def from_saved(saved: Saved, sign_in: str, now: Now) -> Status:
     return status
 
 
+def saved_states(connection: sqlite3.Connection) -> dict[str, Saved]:
+    """All rows by account id, for whoever only looks; those that make no sense are left out."""
+    query = f"SELECT {_COLUMNS} FROM account_states"  # noqa: S608 - our own constant
+    rows = (_maybe_saved(columns) for columns in connection.execute(query))
+    return {saved.account: saved for saved in rows if saved is not None}
+
+
 class StateBook:
     """The rows of all accounts. Never fails: what cannot be read or written is logged and left out."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from kiroproxy.accounts import cli_stores, folders, pools, sign_ins
@@ -27,6 +28,7 @@ from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.identity import CredentialKind
 
 IDE_SOURCE: Final = "Kiro IDE sign-in (~/.aws/sso/cache/kiro-auth-token.json)"
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _IDE_PROFILE: Final = Path("Kiro/User/globalStorage/kiro.kiroagent/profile.json")
 
 
@@ -62,7 +64,20 @@ def read_api_keys(around: Surroundings) -> Iterator[Found]:
     yield from _list("KIRO_API_KEY", "apiKey", "api_key", around)
 
 
-def _list(name: str, key: str, auth: str, around: Surroundings) -> Iterator[Found]:
+def read_idc_tokens(around: Surroundings) -> Iterator[Found]:
+    """IDC_REFRESH_TOKEN of earlier kiro2api: tokens with commas, of one client registration."""
+    client = {"clientId": "IDC_CLIENT_ID", "clientSecret": "IDC_CLIENT_SECRET"}
+    missing = [name for name in client.values() if not around.value(name)]
+    if missing:
+        yield f"IDC_REFRESH_TOKEN: needs {' and '.join(missing)}"
+        return
+    more = {key: around.value(name) for key, name in client.items()}
+    yield from _list("IDC_REFRESH_TOKEN", "refreshToken", "IdC", around, more)
+
+
+def _list(
+    name: str, key: str, auth: str, around: Surroundings, more: Mapping[str, str] = _NOTHING
+) -> Iterator[Found]:
     items = [item.strip() for item in around.value(name).split(",")]
     items = [item for item in items if item]
     if len(items) > MAX_ENTRIES:
@@ -70,7 +85,7 @@ def _list(name: str, key: str, auth: str, around: Surroundings) -> Iterator[Foun
         return
     for index, item in enumerate(items):
         place = Place(name, None, index if len(items) > 1 else None)
-        yield Entry(place, {"auth": auth, key: item}, None, around.region_override)
+        yield Entry(place, {"auth": auth, key: item, **more}, None, around.region_override)
 
 
 def read_ide(around: Surroundings) -> Iterator[Found]:
@@ -128,6 +143,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     Source("KIRO_AUTH_TOKEN", read_auth_token),
     _named_file("KIRO_AUTH_TOKEN_FILE"),
     Source("AWS_REFRESHTOKEN", read_refresh_tokens),
+    Source("IDC_REFRESH_TOKEN", read_idc_tokens),
     Source("KIRO_API_KEY", read_api_keys),
     _named_file("KIRO_OAUTH_CREDS_FILE_PATH"),
     Source("KIRO_OAUTH_CREDS_BASE64", read_base64),

@@ -7,8 +7,10 @@ steps of a path apart: ``text(block.get("id"), path, "id")``.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any, Final, NoReturn
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 
@@ -21,6 +23,10 @@ Object = dict[str, Any]
 # ends at 254, and the fitting code is recursive.
 MAX_DEPTH: Final = 100
 
+# Numbers beyond these are floats to the fast JSON reader, with 16 digits of their own.
+_LEAST_WHOLE: Final = -(2**63)
+_BEYOND_WHOLE: Final = 2**64
+
 # A surrogate escape without its other half; an escaped backslash is stepped over as a pair.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -29,10 +35,53 @@ _ESCAPE: Final = re.compile(
 )
 
 
+_Parsed = TypeVar("_Parsed")
+
+
+class InexactNumber(Exception):
+    """A tool's input holds a number that was read as a float and may have lost digits. Never leaves
+    ``parse_exactly`` and its like."""
+
+
 def fail(path: Path, rule: str) -> NoReturn:
     """Raise the RequestError ``path: rule.``"""
     param = ".".join(map(str, path))
     raise RequestError(f"{param}: {rule}", param=param or None)
+
+
+def parse_exactly(body: bytes, parse: Callable[[Object], _Parsed]) -> _Parsed:
+    """``parse`` of the body's object. Should it meet numbers of more than 64 bits in a tool's input, it
+    is called again, with every such number as a fragment that is written as it was read. Bodies without
+    such numbers pay nothing for it."""
+    request = load_object(body)
+    try:
+        return parse(request)
+    except InexactNumber:
+        return parse(mapping(load_exactly(body), ()))
+
+
+def load_exactly(source: bytes | str) -> Any:
+    """JSON that the fast reader has read before, large numbers as fragments."""
+    try:
+        if isinstance(source, str):
+            source = source.encode()
+        source = _ESCAPE.sub(_whole_escape, source)
+        return json.loads(source, parse_int=_whole_number, parse_float=_real_number)
+    except RecursionError:
+        raise RequestError("The request body is nested too deeply.") from None
+
+
+def _whole_number(digits: str) -> int | orjson.Fragment:
+    # Counted first: Python refuses to read very long numbers, and takes long over long ones.
+    if len(digits) > 20:
+        return orjson.Fragment(digits)
+    number = int(digits)
+    return number if _LEAST_WHOLE <= number < _BEYOND_WHOLE else orjson.Fragment(digits)
+
+
+def _real_number(digits: str) -> float | orjson.Fragment:
+    number = float(digits)
+    return number if _LEAST_WHOLE <= number < _BEYOND_WHOLE else orjson.Fragment(digits)
 
 
 def load_object(body: bytes) -> Object:
@@ -115,17 +164,51 @@ def mapping(value: object, path: Path, *more: str | int) -> Object:
 def free_form(value: object, path: Path, *more: str | int) -> Object:
     """A JSON object of the client's own making, nested no deeper than we can write again."""
     found = mapping(value, path, *more)
-    if not _shallow(found, MAX_DEPTH):
-        fail((*path, *more), f"must not be nested deeper than {MAX_DEPTH} levels")
+    try:
+        _check_depth(found, MAX_DEPTH, exact=False)
+    except _TooDeep:
+        fail((*path, *more), _DEPTH_RULE)
+    except _HoldsFragments:  # bounds in a schema are compared: there a float is the better number
+        try:
+            found = orjson.loads(orjson.dumps(found))
+        except orjson.JSONEncodeError:
+            fail((*path, *more), _DEPTH_RULE)
+        return free_form(found, path, *more)
     return found
 
 
-def _shallow(value: Object | list[Any], levels: int) -> bool:
+def exact_form(value: object, path: Path, *more: str | int) -> Object:
+    """As ``free_form``, for what is passed on and must keep each digit. Raises InexactNumber when a
+    number has lost some; see ``parse_exactly``."""
+    found = mapping(value, path, *more)
+    try:
+        _check_depth(found, MAX_DEPTH, exact=True)
+    except _TooDeep:
+        fail((*path, *more), _DEPTH_RULE)
+    return found
+
+
+_DEPTH_RULE: Final = f"must not be nested deeper than {MAX_DEPTH} levels"
+
+
+class _TooDeep(Exception):
+    pass
+
+
+class _HoldsFragments(Exception):
+    pass
+
+
+def _check_depth(value: Object | list[Any], levels: int, *, exact: bool) -> None:
     if levels == 0:
-        return False
+        raise _TooDeep
     items = value.values() if isinstance(value, dict) else value
     for item in items:
         kind = type(item)
-        if (kind is dict or kind is list) and not _shallow(item, levels - 1):
-            return False
-    return True
+        if kind is dict or kind is list:
+            _check_depth(item, levels - 1, exact=exact)
+        elif kind is float:
+            if exact and not _LEAST_WHOLE <= item < _BEYOND_WHOLE:
+                raise InexactNumber
+        elif kind is orjson.Fragment and not exact:
+            raise _HoldsFragments

@@ -14,7 +14,7 @@ TOOL_INPUTs and one TOOL_END before anything else; THINKING_END follows the last
 | TOOL_START | id, name (the client's own) |
 | TOOL_INPUT | fragment of the input's JSON text |
 | TOOL_END | |
-| SEARCH | id, query, results, error: one finished web search (results: list of SearchHit) |
+| SEARCH | id, query, results (SearchHits), error (a code, or empty): one finished web search |
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Source(enum.Enum):
 @dataclass(slots=True)
 class Usage:
     """Tokens of one answer. ``input_tokens`` excludes what was read from or written to the cache.
-    ``reasoning_tokens``: our estimate of the thinking's part of the output."""
+    ``reasoning_tokens``: our estimate of the thinking's part of the output. ``rounds``: the parts of a
+    sum, where an answer took several requests."""
 
     input_tokens: int
     output_tokens: int = 0
@@ -77,6 +78,7 @@ class Usage:
     credits: float | None = None
     web_searches: int = 0
     reasoning_tokens: int = 0
+    rounds: tuple[Usage, ...] = ()
 
 
 @dataclass(slots=True)

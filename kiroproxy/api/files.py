@@ -9,13 +9,16 @@ from kiroproxy.api.checks import Path, fail
 from kiroproxy.api.media import head, image_format
 from kiroproxy.api.turn import Document, Image, Text
 
-IMAGE_BYTES: Final = 10_000_000  # per image, decoded; the service's model
+TAKEN_BYTES: Final = 20_000_000  # per image, decoded; what is over the service's limit is scaled down
 IMAGE_TYPES: Final = {
     "image/png": "png",
     "image/jpeg": "jpeg",
     "image/jpg": "jpeg",
     "image/gif": "gif",
     "image/webp": "webp",
+    "image/bmp": "bmp",
+    "image/x-bmp": "bmp",
+    "image/x-ms-bmp": "bmp",
 }
 TEXT_TYPES: Final = {
     "text/plain": "txt",
@@ -53,16 +56,21 @@ def checked_image(media_type: str, data: str, source: Path, *, one_url: bool = F
         type_at = data_at = source
     kind = IMAGE_TYPES.get(media_type)
     if kind is None:
-        fail(type_at, "must be image/png, image/jpeg, image/gif or image/webp")
+        fail(type_at, "must be image/png, image/jpeg, image/gif, image/webp or image/bmp")
     data = checked_base64(data, data_at)
-    if len(data) // 4 * 3 - data[-2:].count("=") > IMAGE_BYTES:
-        fail(data_at, f"an image must not be larger than {IMAGE_BYTES // 1_000_000} MB")
+    if decoded_bytes(data) > TAKEN_BYTES:
+        fail(data_at, f"an image must not be larger than {TAKEN_BYTES // 1_000_000} MB")
     found = image_format(head(data))
     if found is None:
         fail(data_at, f"the bytes are no {kind} image")
     if found != kind:
         fail(type_at, f"says {media_type}, but the bytes are a {found} image")
     return Image(found, data)
+
+
+def decoded_bytes(data: str) -> int:
+    """How many bytes padded base64 stands for."""
+    return len(data) // 4 * 3 - data[-2:].count("=")
 
 
 def data_url(url: str) -> tuple[str, str] | None:

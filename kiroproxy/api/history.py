@@ -5,7 +5,7 @@
 - the first and the last step are the user's, and the two kinds alternate;
 - the calls of an assistant step are answered by exactly its ids, in its order, in the step after it,
   and results stand nowhere else: an orphan becomes quoted text, an unanswered call gets an error
-  result, of two results for one call the first counts;
+  result, a further result for one call is quoted behind the first, whose status counts;
 - ids fit ``[a-zA-Z0-9_-]{1,64}`` and no id is used twice in a conversation;
 - no text, image or document is lost, and no assistant text is changed (models imitate fillers).
 
@@ -238,6 +238,7 @@ def _answer(step: UserStep, calls: list[Call]) -> None:
     for call in calls:
         waiting.setdefault(call.client_id, []).append(call)
     found: dict[str, Answer] = {}
+    taken: dict[str, tuple[Answer, list[ToolResult]]] = {}  # client's id → its last answer, results
     orphans: list[str] = []
     for result in results:
         known = waiting.get(result.tool_use_id)
@@ -245,13 +246,28 @@ def _answer(step: UserStep, calls: list[Call]) -> None:
             orphans.append(_quoted_result(step, result))
         elif known:
             call = known.pop(0)
-            found[call.id] = _matched(step, call, result)
+            answer = found[call.id] = _matched(step, call, result)
+            taken[result.tool_use_id] = answer, [result]
+        else:
+            _add_further(step, *taken[result.tool_use_id], result)
     step.texts[:0] = orphans
     step.answers = [found.get(call.id) or Answer(call.id, NOT_RUN, True) for call in calls]
 
 
 def _matched(step: UserStep, call: Call, result: ToolResult) -> Answer:
     return Answer(call.id, _result_text(step, result), result.is_error)
+
+
+def _add_further(
+    step: UserStep, answer: Answer, before: list[ToolResult], result: ToolResult
+) -> None:
+    """A call has one answer upstream, so more results for it stand in that one; a mere repetition, as
+    clients make when they send a message again, says nothing new."""
+    if result in before:
+        return
+    before.append(result)
+    head = "Error from the same call" if result.is_error else "Another result of the same call"
+    answer.text += f"\n\n[{head}]\n{_result_text(step, result)}"
 
 
 def _quoted_result(step: UserStep, result: ToolResult) -> str:

@@ -9,10 +9,18 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from kiroproxy.api.turn import Turn
+from kiroproxy.api.turn import Turn, Unfinished
 from kiroproxy.errors import RequestError
 
-Ignored = set[str]
+
+class Ignored(set[str]):
+    """What a parser notes on its way: the names of fields without effect, and the blocks that have to
+    be completed (``Turn.unfinished``)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unfinished: list[Unfinished] = []
+
 
 # Ignored names go into a response header, and some of them are the client's own spelling.
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -24,12 +32,12 @@ def is_set(value: Any) -> bool:
     return value is not None and value != [] and value != {}
 
 
-def note_unused(request: dict[str, Any], used: frozenset[str], ignored: Ignored) -> None:
+def note_unused(request: dict[str, Any], used: frozenset[str], ignored: set[str]) -> None:
     """Take in every field of ``request`` that nobody reads."""
     ignored.update(key for key, value in request.items() if key not in used and is_set(value))
 
 
-def shown(ignored: Ignored) -> list[str]:
+def shown(ignored: set[str]) -> list[str]:
     """Sorted, short, and safe to stand in a header; the rest is counted."""
     names = sorted(name for name in ignored if _SHOWABLE.fullmatch(name))
     kept = names[:_MOST_NAMES]

@@ -18,6 +18,11 @@ _JPEG_HEAD_CHARS: Final = 128 * 1024
 # Start-of-frame markers hold the size; C4, C8 and CC in the same range are tables, not frames.
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
+# The lengths that a BMP's second header has had, from OS/2 1 to Windows 5.
+_BMP_HEADERS: Final = frozenset(
+    length.to_bytes(4, "little") for length in (12, 16, 40, 52, 56, 64, 108, 124)
+)
+
 
 def head(data: str, chars: int = _HEAD_CHARS) -> bytes:
     """The decoded first ``chars`` characters of base64 text; empty when they are no base64."""
@@ -30,7 +35,7 @@ def head(data: str, chars: int = _HEAD_CHARS) -> bytes:
 
 
 def image_format(first: bytes) -> str | None:
-    """png, jpeg, gif or webp by the file's own signature, or None."""
+    """png, jpeg, gif, webp or bmp by the file's own signature, or None."""
     if first.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if first.startswith(b"\xff\xd8\xff"):
@@ -39,6 +44,9 @@ def image_format(first: bytes) -> str | None:
         return "gif"
     if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
         return "webp"
+    # Two letters are a weak signature: the length of the second header makes it a strong one.
+    if first[:2] == b"BM" and first[14:18] in _BMP_HEADERS:
+        return "bmp"
     return None
 
 
@@ -54,6 +62,8 @@ def pixels(image: Image) -> tuple[int, int] | None:
         return _webp_pixels(first)
     if image.format == "jpeg":
         return _jpeg_pixels(first)
+    if image.format == "bmp" and len(first) >= 26:
+        return _bmp_pixels(first)
     return None
 
 
@@ -70,6 +80,14 @@ def _webp_pixels(first: bytes) -> tuple[int, int] | None:
         wide, high = first[26:28], first[28:30]
         return int.from_bytes(wide, "little") & 0x3FFF, int.from_bytes(high, "little") & 0x3FFF
     return None
+
+
+def _bmp_pixels(first: bytes) -> tuple[int, int]:
+    """A negative height says that the rows go from the top down."""
+    if first[14] == 12:
+        return int.from_bytes(first[18:20], "little"), int.from_bytes(first[20:22], "little")
+    wide = int.from_bytes(first[18:22], "little", signed=True)
+    return abs(wide), abs(int.from_bytes(first[22:26], "little", signed=True))
 
 
 def _jpeg_pixels(first: bytes) -> tuple[int, int] | None:

@@ -18,7 +18,6 @@ from kiroproxy.api.fitting import complaints
 from kiroproxy.api.turn import Message, Text, Turn
 from kiroproxy.errors import SchemaMismatchError
 
-_FREE: Final = frozenset({TOOL_START, SEARCH})
 _THINKING: Final = frozenset({THINKING, THINKING_END, REDACTED})
 
 
@@ -26,7 +25,8 @@ class HeldText:
     """Keeps an answer's text back until it has been looked at. Thinking in front of it passes.
 
     An answer that calls a tool is not the final one: from its first call on everything passes, the
-    held text first.
+    held text first. What stands before a web search is no part of the final text: it is left out,
+    since clients read all text of an answer as one JSON value.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,9 @@ class HeldText:
                 passed.append(event)
                 continue
             self._held.append(event)
-            if event[0] in _FREE:
+            if event[0] == SEARCH:
+                passed += [kept for kept in self.release() if kept[0] != TEXT]
+            elif event[0] == TOOL_START:
                 self.free = True
                 passed += self.release()
         return passed

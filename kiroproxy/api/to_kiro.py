@@ -156,8 +156,6 @@ class _Builder:
 
     def _name_ignored(self) -> None:
         turn = self._turn
-        if turn.web_search is not None and turn.tools:
-            self._ignore("web_search")
         # Tags take a budget or an effort; without thinking there is no place for an effort at all.
         spoken = self._fields is not None or turn.thinking.kind is ThinkingKind.ADAPTIVE
         if turn.thinking.effort and not spoken:

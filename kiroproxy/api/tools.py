@@ -71,6 +71,12 @@ class ToolNames:
         return sent
 
 
+def sent_name(name: str) -> str:
+    """The name that the model most likely knows a tool by: ``ToolNames`` gives another one only to tools
+    whose names clash. For texts that speak of tools."""
+    return name if _FIT.fullmatch(name) else shortened(name)
+
+
 def shortened(name: str, salt: int = 0) -> str:
     """A fitting name for one that does not fit: its own words, then a hash of the whole.
 

@@ -18,7 +18,7 @@ class Text:
 
 @dataclass(slots=True)
 class Image:
-    """``format``: png, jpeg, gif or webp. ``data``: base64."""
+    """``format``: png, jpeg, gif or webp (bmp only while unfinished). ``data``: base64."""
 
     format: str
     data: str
@@ -65,6 +65,20 @@ class ToolResult:
 
 
 Block = Text | Image | Document | Reasoning | RedactedReasoning | ToolUse | ToolResult
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """A picture or document that cannot go out as it stands: its content is elsewhere (``url``), or, with
+    an empty ``url``, it is over the service's limits.
+
+    ``block`` stands in a message or a tool result already; whoever finishes it fills it in place.
+    ``path``: the request field that errors name.
+    """
+
+    block: Image | Document
+    path: tuple[str | int, ...]
+    url: str = ""
 
 
 @dataclass(slots=True)
@@ -115,10 +129,18 @@ class Thinking:
 
 @dataclass(slots=True)
 class WebSearch:
-    """The client offered the provider's own web search. ``max_uses`` bounds the rounds."""
+    """The client offered the provider's own web search.
+
+    ``max_uses`` bounds the searches of one answer. Domains are names of hosts, perhaps with a path;
+    they stand for their subdomains too. ``comes_back``: the client's next request brings the findings
+    of a search along, so a search may stand beside calls that the client has to run.
+    """
 
     name: str
-    max_uses: int = 5
+    max_uses: int = 8
+    allowed_domains: tuple[str, ...] = ()
+    blocked_domains: tuple[str, ...] = ()
+    comes_back: bool = False
 
 
 @dataclass(slots=True)
@@ -128,8 +150,9 @@ class Turn:
     ``model``: as asked, echoed in the answer. ``session``: a stable key of the conversation from the
     client, or empty. ``output_schema``: the JSON schema the answer's text must fit, or None.
     ``parallel_tools`` False: at most one tool call an answer. ``ignored``: request fields that were
-    understood to exist and have no effect, as paths. ``style``: what the dialect's own encoder has to
-    know of the request; nobody else looks at it.
+    understood to exist and have no effect, as paths. ``unfinished``: blocks to be completed before the
+    Turn may be answered. ``style``: what the dialect's own encoder has to know of the request; nobody
+    else looks at it.
     """
 
     model: str
@@ -146,4 +169,5 @@ class Turn:
     web_search: WebSearch | None = None
     parallel_tools: bool = True
     ignored: list[str] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
     style: object = None

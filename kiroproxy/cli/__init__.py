@@ -1,19 +1,27 @@
 """The command line; the only package that prints. One module a command.
 
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or a wrong setting.
+A module is imported only for its own command, and what is slow to import belongs inside its ``run``:
+``kiroproxy authToken`` in a script shall not wait for a server's worth of code.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or a wrong setting, 130 ended by Ctrl-C, 141
+the reader of the output has gone (both as shells have it).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from kiroproxy import __version__
-from kiroproxy.cli import login, logout, server
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 _EXAMPLES = """\
 examples:
@@ -22,14 +30,47 @@ examples:
   kiroproxy login                sign in to Kiro with a code, and keep the sign-in
   kiroproxy server --demo        serve a built-in simulator of the service; no account needed
 """
+EXIT_CODES: Final = "exit codes: 0 done, 1 failed, 2 wrong usage or a wrong setting"
 
-COMMANDS = {"server": server, "login": login, "logout": logout}
-"""Name → module with ``add(commands)``, which adds its parser and sets ``run``."""
+COMMANDS: Final = {
+    "server": "server",
+    "login": "login",
+    "logout": "logout",
+    "claude": "claude",
+    "codex": "codex",
+    "read": "read",
+    "refresh": "refresh",
+    "authToken": "auth_token",
+    "export": "export",
+    "accounts": "accounts",
+    "usage": "usage",
+    "models": "models",
+    "simulate": "simulate",
+    "decode": "decode",
+    "completion": "completion",
+}
+"""Name → module of this package with ``add(commands)``, which adds its parser and sets ``run``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = _parser().parse_args(_with_default_command(sys.argv[1:] if argv is None else argv))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # there may be none, or one of a caller's own
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        code = _main(_with_default_command(sys.argv[1:] if argv is None else argv))
+    except SystemExit as end:  # argparse ends the program itself after help and wrong usage
+        code = end.code if isinstance(end.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _leave_output()
+        return EXIT_PIPE
+    return _flush() or code
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = parser(argv[0] if argv else "").parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
         return run(arguments)
@@ -39,8 +80,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KiroProxyError as error:
         print(f"kiroproxy: {error.message}", file=sys.stderr)
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        return server.INTERRUPTED
+
+
+def _flush() -> int:
+    """Write all output; the exit code if that fails, else 0."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_output()
+        return EXIT_PIPE
+    except OSError as error:
+        _leave_output()
+        print(f"kiroproxy: the output cannot be written ({error.strerror})", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _leave_output() -> None:
+    """What is still to be written goes nowhere: Python would try again at its end, and complain."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:
@@ -52,15 +112,19 @@ def _with_default_command(argv: Sequence[str]) -> list[str]:
     return ["server", *argv]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser for a line that starts with ``command``; for any other word, the whole one."""
+    whole = argparse.ArgumentParser(
         prog="kiroproxy",
         description="The Anthropic and OpenAI APIs in front of your Kiro account.",
-        epilog=_EXAMPLES,
+        epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in COMMANDS.values():
-        module.add(commands)
-    return parser
+    whole.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+    for name in [command] if command in COMMANDS else COMMANDS:
+        importlib.import_module(f"kiroproxy.cli.{COMMANDS[name]}").add(commands)
+        one: argparse.ArgumentParser = commands.choices[name]
+        one.epilog = "\n".join(part for part in (one.epilog, EXIT_CODES) if part)
+        one.formatter_class = argparse.RawDescriptionHelpFormatter
+    return whole

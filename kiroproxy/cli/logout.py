@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from kiroproxy.accounts import sign_ins
 from kiroproxy.accounts.found import reason
 from kiroproxy.cli.settings import add_state_dir, load_config
 from kiroproxy.errors import ConfigError
+
+_EXAMPLES: Final = """\
+examples:
+  kiroproxy logout "Builder ID"
+  kiroproxy logout 1a2b3c4d          by its id, as kiroproxy accounts shows it
+"""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,6 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "Delete a sign-in that kiroproxy login has kept. Sign-ins of other programs and of the "
             "environment are not touched."
         ),
+        epilog=_EXAMPLES,
     )
     logout.add_argument("name", metavar="NAME", help="its name, or its id of eight digits")
     add_state_dir(logout)

@@ -7,25 +7,37 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import functools
 import gc
 import json
 import logging
 import os
 import resource
 import signal
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from kiroproxy import __version__, logs
 from kiroproxy.app import App, Running
+from kiroproxy.cli import environment, workers
 from kiroproxy.cli.dotfile import read_dotenv
+from kiroproxy.cli.settings import add_config, find_file, read_settings
+from kiroproxy.cli.supervisor import Link
 from kiroproxy.config import SETTINGS, Config, load
-from kiroproxy.errors import ConfigError
+from kiroproxy.errors import ConfigError, KiroProxyError
 from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
 
+_EXAMPLES = """\
+examples:
+  kiroproxy server                     on http://127.0.0.1:8080, with a key of its own
+  kiroproxy server 9000 my-key         on another port, with a key of your choice
+  kiroproxy server --demo              answer from a built-in simulator; no account needed
+  LOG_LEVEL=debug kiroproxy server     any setting of docs/configuration.md by its name
+"""
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
     "(docs/configuration.md has more ways); requests are refused until then"
@@ -38,12 +50,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "server",
         help="serve (the default command)",
         description="Serve the APIs until SIGTERM or Ctrl-C; running answers may finish.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     server.add_argument("port", nargs="?", metavar="PORT", help="as --port")
     server.add_argument("key", nargs="?", metavar="KEY", help="as --key")
     server.add_argument(
         "--demo", action="store_true", help="answer from a built-in simulator, without an account"
     )
+    add_config(server)
     for setting in SETTINGS:
         if setting.flag:
             server.add_argument(
@@ -62,17 +77,19 @@ def _run(arguments: argparse.Namespace) -> int:
         flags.setdefault("PORT", arguments.port)
     if arguments.key is not None:
         flags.setdefault("KIRO_CLIENT_TOKEN", arguments.key)
-    dotenv = read_dotenv()
-    home = Path.home()
     if not arguments.demo:
-        config = load(flags, os.environ, dotenv, home)
+        config = read_settings(flags, arguments.config)
         return _serve(config, None)
     with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
         # Nothing of the user's own may leak into the demo: neither a sign-in nor an address.
         names = {s.name for s in SETTINGS} - _DEMO_REPLACES
+        dotenv = read_dotenv()
+        file = find_file(arguments.config, dotenv)
+        if file is not None:
+            file.keep(names)
         environment = {k: v for k, v in {**dotenv, **os.environ}.items() if k in names}
         flags.setdefault("KIROPROXY_STATE_DIR", folder)
-        config = load(flags, environment, {}, Path(folder))
+        config = load(flags, environment, {}, Path(folder), file)
         return _serve(config, Simulator())
 
 
@@ -81,8 +98,50 @@ def _serve(config: Config, simulator: Simulator | None) -> int:
         logs.setup(config.log)
     except OSError as error:
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
+    if config.server.workers == 1:
+        return _run_loop(_serve_until_signal(config, simulator))
+    is_demo = simulator is not None
+    try:
+        return workers.run(
+            config,
+            serve=_serve_as_worker,
+            announce=lambda running: print(
+                _welcome(running, is_demo, config.server.workers), flush=True
+            ),
+            simulate=None if simulator is None else functools.partial(_simulate, simulator),
+        )
+    except OSError as error:
+        raise ConfigError(_cannot_listen(config, error)) from None
+
+
+def _serve_as_worker(config: Config, worker: workers.Worker) -> int:
+    """In a process of its own; the exit code. What goes wrong is told as the command line tells it."""
+    try:
+        return _run_loop(_serve_until_signal(config, None, worker))
+    except KiroProxyError as error:
+        print(f"kiroproxy: {error.message}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+def _simulate(simulator: Simulator, link: Link) -> int:
+    """In a process of its own, for all workers; ended by SIGTERM or with the parent."""
+
+    async def simulate() -> int:
+        stop = asyncio.Event()
+        _stop_with_parent(stop, link)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        link.tell({"environment": await _start_simulator(simulator)})
+        await stop.wait()
+        await simulator.stop()
+        return 0
+
+    return _run_loop(simulate())
+
+
+def _run_loop(main: Coroutine[object, object, int]) -> int:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve_until_signal(config, simulator))
+        return runner.run(main)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -95,14 +154,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve_until_signal(config: Config, simulator: Simulator | None) -> int:
+async def _serve_until_signal(
+    config: Config, simulator: Simulator | None, worker: workers.Worker | None = None
+) -> int:
     stop, hurry = asyncio.Event(), asyncio.Event()
     if simulator is not None:
-        url = await simulator.start()
-        # A kept state folder outlives this simulator; the sign-in in it must please the next one.
-        simulator.faults.always("no_rotation", route="refresh")
-        config = config.with_environment(_demo_environment(simulator, url))
+        config = config.with_environment(await _start_simulator(simulator))
     app = App(config)
+    if worker is not None:
+        app = App(config, place=worker.place, sockets=worker.sockets)
+        _stop_with_parent(stop, worker.link)
     _on_signals(stop, hurry, app)
     try:
         try:
@@ -110,7 +171,10 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         except OSError as error:
             raise ConfigError(_cannot_listen(config, error)) from None
         _settle()
-        print(_welcome(running, simulator is not None), flush=True)
+        if worker is not None:
+            worker.ready(running)
+        else:
+            print(_welcome(running, simulator is not None), flush=True)
         await stop.wait()
         logging.getLogger("kiroproxy.app").info("stopping; running answers may finish")
     finally:
@@ -118,6 +182,25 @@ async def _serve_until_signal(config: Config, simulator: Simulator | None) -> in
         if simulator is not None:
             await simulator.stop()
     return INTERRUPTED if hurry.is_set() else 0
+
+
+async def _start_simulator(simulator: Simulator) -> dict[str, str]:
+    """Start it; the environment of those who shall use it."""
+    url = await simulator.start()
+    # A kept state folder outlives this simulator; the sign-in in it must please the next one.
+    simulator.faults.always("no_rotation", route="refresh")
+    return _demo_environment(simulator, url)
+
+
+def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
+    """No worker outlives its parent by more than the drain time."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(link.life_fd)  # it stays readable
+        stop.set()
+
+    loop.add_reader(link.life_fd, gone)
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:
@@ -188,13 +271,15 @@ def _demo_environment(simulator: Simulator, url: str) -> dict[str, str]:
     }
 
 
-def _welcome(running: Running, demo: bool) -> str:
+def _welcome(running: Running, demo: bool, processes: int = 1) -> str:
     """What a person needs now: where, with which key, and the lines to paste."""
     url = running.urls[0]
     lines = [
         f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
         f"key: {running.key.reveal()}",
     ]
+    if processes > 1:
+        lines.append(f"workers: {processes} processes share the port")
     if demo:
         lines.append("demo: a built-in simulator answers, not the Kiro service")
     lines += [f"account: {name}" for name in running.accounts]
@@ -206,10 +291,10 @@ def _welcome(running: Running, demo: bool) -> str:
     lines += [
         "",
         "Claude Code:",
-        f"  export ANTHROPIC_BASE_URL={url}",
-        f"  export ANTHROPIC_AUTH_TOKEN={running.key.reveal()}",
-        "  export CLAUDE_CODE_AUTO_COMPACT_WINDOW=180000",
-        "  export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        *(
+            f"  {environment.set_line('sh', name, value)}"
+            for name, value in environment.claude_code(url, running.key.reveal()).items()
+        ),
         "  claude",
     ]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -15,7 +16,7 @@ from kiroproxy.handlers.local import LocalGate
 from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.http.messages import RawHeader
 from kiroproxy.http.responses import json_response
-from kiroproxy.usage import Journal, Ledger, Quota, QuotaWatch
+from kiroproxy.usage import Ledger, Quota, QuotaWatch, Team
 from kiroproxy.usage.ledger import MAX_PAGE
 
 Json = dict[str, Any]
@@ -31,16 +32,21 @@ _PRIVATE: Final[tuple[RawHeader, ...]] = (
 class Accounts:
     """Every account with its state and its quota, as JSON."""
 
-    def __init__(self, manager: AccountManager, quotas: QuotaWatch, clock: Clock) -> None:
+    def __init__(
+        self, manager: AccountManager, quotas: QuotaWatch, team: Team, clock: Clock
+    ) -> None:
         self._manager = manager
+        self._team = team
         self._quotas = quotas
         self._clock = clock
 
     def all(self) -> list[Json]:
-        return [self.one(view) for view in self._manager.accounts()]
+        active = self._team.active()
+        return [self.one(view, active) for view in self._manager.accounts()]
 
-    def one(self, view: AccountView) -> Json:
-        """``source``: where the sign-in comes from. ``until_epoch_s``: when the state ends by itself."""
+    def one(self, view: AccountView, active: Mapping[str, int]) -> Json:
+        """``active``: account → requests under way in all workers. ``source``: where the sign-in comes
+        from. ``until_epoch_s``: when the state ends by itself."""
         quota = self._quotas.quota(view.id)
         return {
             "id": view.id,
@@ -49,7 +55,7 @@ class Accounts:
             "state": view.status.state.value,
             "reason": view.status.reason,
             "until_epoch_s": self._until(view),
-            "active": view.active,
+            "active": active.get(view.id, 0),
             **_quota_json(quota, self._clock.wall()),
             "source": view.source,
         }
@@ -94,14 +100,14 @@ class AdminHandlers:
         manager: AccountManager,
         accounts: Accounts,
         ledger: Ledger,
-        journal: Journal,
+        team: Team,
         clock: Clock,
     ) -> None:
         self._gate = gate
         self._manager = manager
         self._accounts = accounts
         self._ledger = ledger
-        self._journal = journal
+        self._team = team
         self._clock = clock
 
     async def usage(self, request: Request, exchange: Exchange) -> Response:
@@ -121,11 +127,10 @@ class AdminHandlers:
         account's short id instead."""
         self._gate.check(request)
         wall_s = self._clock.wall()
+        last_used, running = self._team.last_used(), self._team.active()
         entries = [
-            _token_json(index, view, account, self._journal.last_used.get(view.id))
-            for index, (view, account) in enumerate(
-                (view, self._accounts.one(view)) for view in self._manager.accounts()
-            )
+            _token_json(index, view, self._accounts.one(view, running), last_used.get(view.id))
+            for index, view in enumerate(self._manager.accounts())
         ]
         active = sum(entry["status"] == "active" for entry in entries)
         counts = {"total_tokens": len(entries), "active_tokens": active}

@@ -17,15 +17,16 @@ from kiroproxy.clock import Clock
 from kiroproxy.errors import InternalError, KiroProxyError
 from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery, recorded
 from kiroproxy.handlers.errors import status_of
+from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
-from kiroproxy.structured import Answering
+from kiroproxy.relay import Answering
 from kiroproxy.usage import Journal, PromptLog, Trace
 
-_SSE_HEADERS: tuple[RawHeader, ...] = (
+SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx would collect the stream otherwise
@@ -53,6 +54,7 @@ class Serving:
     gate: Gate
     journal: Journal
     admission: Admission
+    finisher: Finisher
     clock: Clock
     ping_interval_s: float
     strict: bool = False
@@ -75,6 +77,7 @@ class AnswerHandler:
         self._gate = serving.gate
         self._journal = serving.journal
         self._admission = serving.admission
+        self._finisher = serving.finisher
         self._clock = serving.clock
         self._ping_interval_s = serving.ping_interval_s
         self._strict = serving.strict
@@ -110,6 +113,7 @@ class AnswerHandler:
         if self._strict:
             refuse_ignored(turn)
         async with self._admission.place():
+            await self._finisher.finish(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, trace, said)
                 return None
@@ -129,7 +133,7 @@ class AnswerHandler:
         trace: Trace,
         said: list[AnswerEvent] | None,
     ) -> None:
-        headers = AnswerHeaders(turn, _SSE_HEADERS, strict=self._strict)
+        headers = AnswerHeaders(turn, SSE_HEADERS, strict=self._strict)
         encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
         usage = Usage(input_tokens=estimate_turn(turn))
         sse = SSEWriter(

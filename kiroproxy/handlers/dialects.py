@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
@@ -9,6 +10,7 @@ from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.api.openai import ChatEncoder, ChatFold, ResponsesEncoder, ResponsesFold
 from kiroproxy.api.openai.chat_request import parse_chat_request
 from kiroproxy.api.openai.chat_wire import style_of
+from kiroproxy.api.openai.responses_message import CompactionFold
 from kiroproxy.api.openai.responses_request import parse_responses_request
 from kiroproxy.api.openai.responses_request import style_of as responses_style_of
 from kiroproxy.handlers.answers import Dialect
@@ -40,4 +42,8 @@ RESPONSES: Final = Dialect(
     fold=lambda own_id, turn, created: ResponsesFold(
         own_id, turn.model, created, responses_style_of(turn)
     ),
+)
+COMPACT: Final = replace(
+    RESPONSES,
+    fold=lambda own_id, turn, created: CompactionFold(own_id, created, responses_style_of(turn)),
 )

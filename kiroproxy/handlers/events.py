@@ -7,19 +7,21 @@ changed, as in ``/api/usage``. ``active``: ``{"streams": n}``, at the start and 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final
 
 import orjson
 
+from kiroproxy.errors import StorageError
 from kiroproxy.handlers.admin import Accounts
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.http import Exchange, Request, SSEWriter
 from kiroproxy.http.messages import RawHeader
-from kiroproxy.metrics import Metrics
-from kiroproxy.usage import Feed, RequestRecord
+from kiroproxy.usage import Feed, Ledger, RequestRecord, Team
 
 PING_INTERVAL_S: Final = 15.0
 _LOOK_S: Final = 0.5  # how late a change of an account or of the number of streams may be told
+_OWN: Final = 10_000  # finished requests remembered, far more than the ledger is behind
 _RETRY: Final = b"retry: 2000\n\n"
 
 _HEADERS: Final[tuple[RawHeader, ...]] = (
@@ -38,10 +40,13 @@ def encode(name: str, data: dict[str, Any]) -> bytes:
 class EventsHandler:
     """``close`` ends all streams, so that nobody's open page holds up the end of the program."""
 
-    def __init__(self, gate: LocalGate, accounts: Accounts, metrics: Metrics, feed: Feed) -> None:
+    def __init__(
+        self, gate: LocalGate, accounts: Accounts, team: Team, ledger: Ledger, feed: Feed
+    ) -> None:
         self._gate = gate
         self._accounts = accounts
-        self._metrics = metrics
+        self._team = team
+        self._ledger = ledger
         self._feed = feed
         self._closed = asyncio.Event()
 
@@ -74,9 +79,14 @@ class EventsHandler:
         Looking is simpler than being told, costs nothing while nobody watches, and sees changes that
         time brings by itself.
         """
+        others = Others(self._ledger, watcher) if self._team.has_others else None
+        if others is not None:
+            await others.look()  # from here on; nobody has been told anything yet
         while not self._closed.is_set() and not watcher.is_over:
-            watcher.tell_active(self._metrics.active)
+            watcher.tell_active(self._team.streams())
             watcher.tell_accounts(self._accounts.all())
+            if others is not None:
+                await others.look()
             try:
                 await asyncio.wait_for(self._closed.wait(), _LOOK_S)
             except TimeoutError:
@@ -92,10 +102,16 @@ class Watcher:
         self._sse = sse
         self._active: int | None = None
         self._accounts: dict[str, dict[str, Any]] | None = None
+        self.told: deque[str] = deque(maxlen=_OWN)
         self.is_over = False
 
     def tell_request(self, record: RequestRecord) -> None:
+        self.told.append(record.id)
         self._tell("request", record.as_json())
+
+    def tell_row(self, row: dict[str, Any]) -> None:
+        """A request of another worker, as the ledger has it."""
+        self._tell("request", row)
 
     def tell_active(self, streams: int) -> None:
         if streams != self._active:
@@ -117,6 +133,28 @@ class Watcher:
             self.is_over = True
         if not self.is_over:
             self._sse.write(encode(name, data))
+
+
+class Others:
+    """The requests of other workers, as they come into the ledger that all of them write."""
+
+    def __init__(self, ledger: Ledger, watcher: Watcher) -> None:
+        self._ledger = ledger
+        self._watcher = watcher
+        self._seq: int | None = None
+
+    async def look(self) -> None:
+        """Tell what is new; what this worker served was told when it ended. Without a ledger, nothing."""
+        try:
+            if self._seq is None:
+                self._seq = await self._ledger.last()
+                return
+            self._seq, rows = await self._ledger.since(self._seq)
+        except StorageError:
+            return
+        for row in rows:
+            if row["id"] not in self._watcher.told:
+                self._watcher.tell_row(row)
 
 
 def _essence(account: dict[str, Any]) -> dict[str, Any]:

@@ -1,24 +1,24 @@
-"""``GET /metrics``: counters of this process as Prometheus text."""
+"""``GET /metrics``: counters of this server, all its workers together, as Prometheus text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kiroproxy import __version__
 from kiroproxy.accounts import AccountManager, AccountView, State
 from kiroproxy.handlers.local import LocalGate
-from kiroproxy.handlers.process import add_process
+from kiroproxy.handlers.process import add_processes
 from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.metrics import CONTENT_TYPE, Exposition, Metrics
-from kiroproxy.usage import QuotaWatch
+from kiroproxy.usage import QuotaWatch, Team
 
 
 class MetricsHandler:
     def __init__(
-        self, gate: LocalGate, metrics: Metrics, manager: AccountManager, quotas: QuotaWatch
+        self, gate: LocalGate, team: Team, manager: AccountManager, quotas: QuotaWatch
     ) -> None:
         self._gate = gate
-        self._metrics = metrics
+        self._team = team
         self._manager = manager
         self._quotas = quotas
 
@@ -28,11 +28,11 @@ class MetricsHandler:
         text.family(
             "kiroproxy_build_info", "gauge", "Always 1.", [((("version", __version__),), 1)]
         )
-        _add_requests(text, self._metrics)
+        _add_requests(text, self._team.metrics())
         views = self._manager.accounts()
-        _add_accounts(text, views)
+        _add_accounts(text, views, self._team.active())
         self._add_quotas(text, views)
-        add_process(text)
+        add_processes(text, self._team.processes())
         headers = [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")]
         return Response(200, text.encode(), headers)
 
@@ -94,7 +94,9 @@ def _add_requests(text: Exposition, metrics: Metrics) -> None:
     )
 
 
-def _add_accounts(text: Exposition, views: Sequence[AccountView]) -> None:
+def _add_accounts(
+    text: Exposition, views: Sequence[AccountView], active: Mapping[str, int]
+) -> None:
     text.family(
         "kiroproxy_account_state",
         "gauge",
@@ -109,5 +111,5 @@ def _add_accounts(text: Exposition, views: Sequence[AccountView]) -> None:
         "kiroproxy_account_active_requests",
         "gauge",
         "Requests under way by account.",
-        [((("account", view.id),), view.active) for view in views],
+        [((("account", view.id),), active.get(view.id, 0)) for view in views],
     )

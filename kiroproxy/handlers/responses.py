@@ -1,19 +1,26 @@
-"""``/v1/responses``: what the Responses API has beyond an answer: kept responses, and Codex."""
+"""``POST /v1/responses``: what it takes beyond an answer: kept responses, and patience with Codex."""
 
 from __future__ import annotations
 
-import orjson
+from collections.abc import Callable
+from typing import Any
 
-from kiroproxy.api.checks import load_object, optional_text
-from kiroproxy.api.openai.responses_request import parse_responses, style_of
+from kiroproxy.api.checks import (
+    InexactNumber,
+    Object,
+    load_exactly,
+    load_object,
+    mapping,
+    optional_text,
+)
+from kiroproxy.api.openai.responses_past import references, resolved, with_ids
+from kiroproxy.api.openai.responses_request import GetHeader, parse_responses, style_of
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
-from kiroproxy.errors import Kind, KiroProxyError, RequestError
+from kiroproxy.errors import KiroProxyError, RequestError
 from kiroproxy.handlers.errors import status_of
-from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.http import Exchange, Request, Response
-from kiroproxy.http.responses import json_response
 from kiroproxy.http.router import Handler
 
 _CODEX = "codex"
@@ -26,64 +33,53 @@ def response_id(request_id: str) -> str:
 
 
 class ResponsesReader:
-    """Reads a request, with the conversation that its ``previous_response_id`` names."""
+    """Reads a request, with what it names of kept responses: the conversation of its
+    ``previous_response_id``, and single items."""
 
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
     async def __call__(self, request: Request) -> Turn:
         """Raises RequestError."""
-        body = load_object(request.body)
-        at = ("previous_response_id",)
-        previous = optional_text(body.get("previous_response_id"), at)
-        earlier = await self._earlier(previous) if previous else None
-        turn = parse_responses(body, request.headers.get, earlier)
+        turn = await self.read(request, lambda body: body)
         style = style_of(turn)
         style.store = style.store and self._store.keeps
         if style.store:
             own_id = response_id(request.id)
-            style.keep = lambda final: self._store.put(own_id, final, style.items)
+            items = with_ids(style.items, own_id)
+            style.keep = lambda final: self._store.put(own_id, final, items)
         return turn
 
-    async def _earlier(self, previous: str) -> list[object]:
-        found = await self._store.conversation(previous)
+    async def read(self, request: Request, change: Callable[[Object], Object]) -> Turn:
+        """The turn of the body that ``change`` makes of the request's. Raises RequestError."""
+        headers = request.headers.get
+        body = load_object(request.body)
+        try:
+            return await self._turn(change(body), headers, exact=False)
+        except InexactNumber:
+            body = mapping(load_exactly(request.body), ())
+            return await self._turn(change(body), headers, exact=True)
+
+    async def _turn(self, body: Object, headers: GetHeader, *, exact: bool) -> Turn:
+        previous = optional_text(body.get("previous_response_id"), ("previous_response_id",))
+        earlier = await self._earlier(previous, exact) if previous else None
+        items = body.get("input")
+        wanted = references(items) if isinstance(items, list) else {}
+        if wanted:
+            known = await self._store.items(wanted.values(), exact=exact)
+            body = {**body, "input": resolved(body["input"], wanted, known)}
+        return parse_responses(body, headers, earlier)
+
+    async def _earlier(self, previous: str, exact: bool) -> list[Any]:
+        found = await self._store.conversation(previous, exact=exact)
         if found is None:
             raise RequestError(
                 f"previous_response_id: {previous[:100]!r} is not kept here (any more, or it was made "
                 "with store: false); send the whole input",
                 param="previous_response_id",
+                code="previous_response_not_found",
             )
         return found
-
-
-class KeptResponses:
-    """``GET`` and ``DELETE`` of ``/v1/responses/{id}``."""
-
-    def __init__(self, store: ResponseStore, gate: Gate) -> None:
-        self._store = store
-        self._gate = gate
-
-    async def retrieve(self, request: Request, exchange: Exchange) -> Response:
-        self._gate.check(request)
-        wanted = exchange.params["id"]
-        body = await self._store.body(wanted)
-        if body is None:
-            raise _not_found(wanted)
-        return json_response(200, body)
-
-    async def delete(self, request: Request, exchange: Exchange) -> Response:
-        self._gate.check(request)
-        wanted = exchange.params["id"]
-        if not await self._store.delete(wanted):
-            raise _not_found(wanted)
-        answer = {"id": wanted, "object": "response", "deleted": True}
-        return json_response(200, orjson.dumps(answer))
-
-
-def _not_found(wanted: str) -> RequestError:
-    return RequestError(
-        f"Response with id {wanted[:100]!r} not found.", kind=Kind.NOT_FOUND, param="id"
-    )
 
 
 class CodexPause:

@@ -8,11 +8,15 @@ waiting, since an answer does not depend on it.
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import orjson
 
+from kiroproxy.api.checks import load_exactly
+from kiroproxy.api.retrying import encodable
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 
@@ -20,6 +24,9 @@ _log = logging.getLogger("kiroproxy.http")
 
 #: A single response may take this part of the room, so that one does not drive out all others.
 _LARGEST_PART: Final = 4
+
+#: Ids that ``responses_output`` and ``responses_past`` make hold the response's.
+_OWN_ID: Final = re.compile(r"[a-z]+_([0-9a-f]{24})")
 
 _INSERT: Final = "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?)"
 _OLD: Final = "DELETE FROM responses WHERE created_epoch_s < ?"
@@ -66,13 +73,39 @@ class ResponseStore:
         row = await self._row(response_id)
         return None if row is None else row[0]
 
-    async def conversation(self, response_id: str) -> list[Any] | None:
-        """Input and output items, as the next request's input begins with them."""
+    async def conversation(self, response_id: str, *, exact: bool = False) -> list[Any] | None:
+        """Input and output items, as the next request's input begins with them. ``exact``: numbers of
+        more than 64 bits are kept as they were written."""
         row = await self._row(response_id)
-        if row is None:
-            return None
-        output = orjson.loads(row[0])["output"]
-        return [*orjson.loads(row[1]), *output]
+        return None if row is None else _items(row, load_exactly if exact else orjson.loads)
+
+    async def input_items(self, response_id: str) -> list[Any] | None:
+        """The input, with what came before."""
+        row = await self._row(response_id)
+        return None if row is None else list(load_exactly(row[1]))
+
+    async def items(self, wanted: Iterable[str], *, exact: bool = False) -> dict[str, Any]:
+        """The items of these ids in any kept response, with others that stood beside them. Looks no
+        further when one is not found."""
+        oldest_s = self._clock.wall() - self._keep_s
+        loads = load_exactly if exact else orjson.loads
+        ids = list(wanted)
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for item_id in ids:
+                if item_id in found:
+                    continue
+                for row in _candidates(connection, item_id, oldest_s):
+                    for item in _items(row, loads):
+                        found.setdefault(item.get("id", ""), item)
+                    if item_id in found:
+                        break
+                else:
+                    break
+            return found
+
+        return await self._database.run(work)
 
     async def delete(self, response_id: str) -> bool:
         """Whether there was one."""
@@ -89,6 +122,28 @@ class ResponseStore:
         return await self._database.run(
             lambda connection: connection.execute(query, (response_id, oldest_s)).fetchone()
         )
+
+
+def _candidates(
+    connection: sqlite3.Connection, item_id: str, oldest_s: float
+) -> Iterator[tuple[bytes, bytes]]:
+    """Rows that may hold the item: first the one whose id is part of its own, then, as that one may have
+    been deleted and clients bring ids of their own, all that hold its id somewhere."""
+    own = _OWN_ID.match(item_id)
+    if own is not None:
+        query = "SELECT body, items FROM responses WHERE id = ? AND created_epoch_s >= ?"
+        yield from connection.execute(query, (f"resp_{own[1]}", oldest_s))
+    needle = orjson.dumps(encodable(item_id))
+    query = (
+        "SELECT body, items FROM responses WHERE created_epoch_s >= ? ORDER BY created_epoch_s DESC"
+    )
+    for row in connection.execute(query, (oldest_s,)):
+        if needle in row[1] or needle in row[0]:
+            yield row
+
+
+def _items(row: tuple[bytes, bytes], loads: Callable[[bytes], Any]) -> list[Any]:
+    return [*loads(row[1]), *loads(row[0])["output"]]
 
 
 def _encoded(items: list[Any]) -> bytes:

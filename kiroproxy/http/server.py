@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kiroproxy.http.answering import Answerer, ErrorRenderer
@@ -43,7 +44,7 @@ class HttpServer:
         self._answerer = Answerer(error_renderer)
         self._date = DateLine(wall)
         self._shared: Shared | None = None
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._settled = asyncio.Event()
         self._is_hurried = False
 
@@ -57,23 +58,36 @@ class HttpServer:
         """Handlers at work."""
         return len(self._shared.tasks) if self._shared else 0
 
-    async def start(self, host: str, port: int) -> list[Address]:
-        """Listen. Port 0 takes a free one. Returns what was bound; raises OSError."""
+    async def start(
+        self, host: str, port: int, sockets: Sequence[socket.socket] | None = None
+    ) -> list[Address]:
+        """Listen. Port 0 takes a free one. Returns what was bound; raises OSError. ``sockets``: bound
+        ones that somebody else has made; then host and port do not count."""
         loop = asyncio.get_running_loop()
         self._shared = shared = Shared(
             loop, self._router, self._limits, self._answerer, self._date, self._check_settled
         )
-        self._listener = await loop.create_server(
-            lambda: Connection(shared), host, port, backlog=self._limits.backlog
-        )
-        return [sock.getsockname()[:2] for sock in self._listener.sockets]
+        backlog = self._limits.backlog
+
+        def connection() -> Connection:
+            return Connection(shared)
+
+        if sockets is None:
+            made = [await loop.create_server(connection, host, port, backlog=backlog)]
+        else:
+            made = [
+                await loop.create_server(connection, sock=sock, backlog=backlog) for sock in sockets
+            ]
+        self._listeners = made
+        return [sock.getsockname()[:2] for server in made for sock in server.sockets]
 
     async def shutdown(self, grace_s: float) -> None:
         """Stop accepting, close idle connections, let requests finish for ``grace_s`` seconds, then
         cancel what is left. Returns when no connection and no handler is left."""
-        if self._listener is None or self._shared is None:
+        if not self._listeners or self._shared is None:
             return
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._shared.draining = True
         for connection in list(self._shared.connections):
             connection.drain()
@@ -85,7 +99,7 @@ class HttpServer:
                     task.cancel()
             if not await self._wait_settled(_CANCEL_S):
                 _log.error("%d handlers do not end although cancelled", self.active)
-        self._listener = None
+        self._listeners = []
 
     def hurry(self) -> None:
         """End the grace time of ``shutdown`` now, or leave it out."""

@@ -180,7 +180,8 @@ ROWS: Final = (
         "model_unknown",
         Kind.MODEL_NOT_FOUND,
         _NEXT_ACCOUNT,
-        "This Kiro account does not offer the model; choose another one.",
+        "This Kiro account does not offer the model; choose another one (GET /v1/models lists them), or "
+        "map the name to one of them with the setting MODEL_ALIASES.",
         frozenset({400, 403, 404}),
         ("invalid_model_id", "invalid model."),
         should_retry=False,

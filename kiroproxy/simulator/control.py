@@ -10,15 +10,17 @@ import orjson
 from kiroproxy.http import Response
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.catalogue import DEFAULT_MODEL_ID, JsonObject, model_entry
-from kiroproxy.simulator.gate import Call, Operation, Outcome
+from kiroproxy.simulator.gate import JSON_REST, Call, Operation, Outcome
 from kiroproxy.simulator.refusals import Refusal
 from kiroproxy.simulator.rules_model import is_arn_allowed, is_arn_known
 from kiroproxy.simulator.settings import API_KEY, BUILDER, DEMO_NEXT_RESET_EPOCH_S, SOCIAL, Account
 
 MAX_PAGE = 100
+_INVALID_REQUEST = -32600
 _INVALID_PARAMS = -32602
 _METHOD_NOT_FOUND = -32601
 _SEARCH_RESULTS = 10
+_RPC_MEMBERS = {"id", "jsonrpc", "method", "params", "profileArn"}
 
 
 async def usage_limits(call: Call) -> Outcome:
@@ -67,6 +69,8 @@ async def list_profiles(call: Call) -> Outcome:
 
 async def mcp(call: Call) -> Outcome:
     """JSON-RPC with one tool, ``web_search``."""
+    if call.entry.headers.get("content-type", "").partition(";")[0].strip() != JSON_REST:
+        return refusals.MEDIA_TYPE
     body = _parsed(call)
     if body is None:
         return refusals.IMPROPER
@@ -74,20 +78,40 @@ async def mcp(call: Call) -> Outcome:
     needs_arn = call.world.settings.arn_required and call.signed_in.kind != API_KEY
     if needs_arn and not has_arn:
         return refusals.ARN_REQUIRED
+    refused = _arn_refusal(call, body)
+    if refused is not None:
+        return refused
     return _json({"jsonrpc": "2.0", "id": body.get("id"), **_rpc(body)}, call)
 
 
 def _rpc(body: JsonObject) -> JsonObject:
+    """Members that nobody has seen in a call of the service's own clients are refused, so that none is
+    sent in the hope of an effect."""
+    call_id = body.get("id")
+    named = isinstance(call_id, str | int) and not isinstance(call_id, bool) and call_id != ""
+    if not named or not body.keys() <= _RPC_MEMBERS or body.get("jsonrpc") != "2.0":
+        return _rpc_error(_INVALID_REQUEST, "Invalid Request")
     if body.get("method") == "tools/list":
         return {"result": {"tools": [_SEARCH_TOOL]}}
     if body.get("method") != "tools/call":
         return _rpc_error(_METHOD_NOT_FOUND, "Method not found")
-    params = body.get("params") or {}
-    query = (params.get("arguments") or {}).get("query")
-    if params.get("name") != "web_search" or not isinstance(query, str) or not query:
+    query = _asked(body.get("params"))
+    if query is None:
         return _rpc_error(_INVALID_PARAMS, "Invalid params")
     found = orjson.dumps(_search(query)).decode()
     return {"result": {"isError": False, "content": [{"type": "text", "text": found}]}}
+
+
+def _asked(params: Any) -> str | None:
+    """The query of a call that is right: the tool's name and its one argument, nothing else."""
+    if not isinstance(params, dict) or params.keys() != {"name", "arguments"}:
+        return None
+    arguments = params["arguments"]
+    if params["name"] != "web_search" or not isinstance(arguments, dict):
+        return None
+    query = arguments.get("query")
+    right = arguments.keys() == {"query"} and isinstance(query, str) and query.strip()
+    return query if right else None
 
 
 def _rpc_error(code: int, message: str) -> JsonObject:

@@ -104,6 +104,26 @@ def _openai_shape(params: Params) -> Canned:
     return Canned(500, orjson.dumps({"error": error}), "application/json")
 
 
+def _rpc_error(params: Params) -> Canned:
+    error = {"code": -32603, "message": "Internal error"}
+    return _rpc({"error": error})
+
+
+def _tool_error(params: Params) -> Canned:
+    content = [{"type": "text", "text": "The search is not available."}]
+    return _rpc({"result": {"isError": True, "content": content}})
+
+
+def _no_results(params: Params) -> Canned:
+    found = {"results": [], "totalResults": 0, "query": "", "error": None}
+    content = [{"type": "text", "text": orjson.dumps(found).decode()}]
+    return _rpc({"result": {"isError": False, "content": content}})
+
+
+def _rpc(reply: dict[str, object]) -> Canned:
+    return Canned(200, orjson.dumps({"jsonrpc": "2.0", "id": "1", **reply}), "application/json")
+
+
 def _invalid_grant(params: Params) -> Canned:
     return oidc_error("invalid_grant", "Invalid refresh token provided")
 
@@ -129,6 +149,9 @@ REPLIES: dict[str, Callable[[Params], Canned]] = {
     "empty_reply": _empty,  # status=403
     "json_200": _json_200,
     "openai_shape": _openai_shape,
+    "rpc_error": _rpc_error,  # mcp alone, as the next two
+    "tool_error": _tool_error,
+    "no_results": _no_results,
     "invalid_grant": _invalid_grant,
     "expired_client": _expired_client,
     "bad_credentials": _bad_credentials,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 MAX_IMAGES = 10  # per message
 MAX_BLOB_BYTES = 10_000_000  # per image or document
+MAX_SIDE = 8_000  # pixels; Anthropic's published limit for the models behind
 IMAGE_TOKENS = 1_500  # flat, good enough for a window check
 
 Size = tuple[int, int]

@@ -59,13 +59,16 @@ def image_count(view: View, say: Say) -> None:
 
 
 def images(view: View, say: Say) -> None:
-    """Each image is base64, not too big, and what its format says."""
+    """Each image is base64, not too big in bytes and pixels, and what its format says."""
     for turn in view.turns:
         for index, image in enumerate(turn.message.get("images") or ()):
             path = f"{turn.path}.images[{index}]"
             data = _blob(image, path, say)
             if data is not None and media.image_format(data) != image["format"]:
                 say(f"{path}.format", f"the bytes are not {image['format']}")
+            size = media.image_size(data) if data is not None else None
+            if size is not None and max(size) > media.MAX_SIDE:
+                say(f"{path}.source.bytes", f"more than {media.MAX_SIDE} pixels a side")
 
 
 def documents(view: View, say: Say) -> None:

@@ -31,6 +31,9 @@ _WRITE = re.compile(
     r"(?:the\s+)?(?:file\s+)?(?P<rest>\S+?)[.?!]?$",
     re.I,
 )
+_SEARCH = re.compile(
+    _POLITE + r"(?:search the web for|look up on the web)\s+(?P<rest>\S.*?)[.?!]?$", re.I
+)
 _QUOTES = "`\"'“”"
 _PATH_NAMES = ("file_path", "path", "filePath", "filename")
 _DECODER = json.JSONDecoder()
@@ -105,12 +108,21 @@ def _write(prompt: Prompt, line: str) -> Wish | None:
     return tool.name, {str(_path_name(tool)): path, "content": match.group("content")}
 
 
+def _search(prompt: Prompt, line: str) -> Wish | None:
+    match = _SEARCH.match(line)
+    tool = _having(prompt, lambda tool: tool.name == "web_search" and "query" in tool.properties)
+    if match is None or tool is None:
+        return None
+    return tool.name, {"query": match.group("rest").strip(_QUOTES)}
+
+
 _LOOKS: tuple[Callable[[Prompt, str], Wish | None], ...] = (
     _with_json,
     _use_to,
     _run,
     _write,
     _read,
+    _search,
 )
 
 

@@ -1,6 +1,7 @@
 """The client side: a pooled HTTP/1.1 client over plain TCP and TLS, and the calls made with it."""
 
 from kiroproxy.upstream.client import UpstreamClient
+from kiroproxy.upstream.fetch import Fetcher, Reach
 from kiroproxy.upstream.pool import PoolLimits
 from kiroproxy.upstream.proxy import ProxyTable
 from kiroproxy.upstream.response import UpstreamResponse
@@ -8,8 +9,10 @@ from kiroproxy.upstream.timeouts import Timeouts
 from kiroproxy.upstream.tls import load_tls_context
 
 __all__ = [
+    "Fetcher",
     "PoolLimits",
     "ProxyTable",
+    "Reach",
     "Timeouts",
     "UpstreamClient",
     "UpstreamResponse",

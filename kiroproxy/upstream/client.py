@@ -27,7 +27,7 @@ from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.errors import StaleConnectionError
 from kiroproxy.http.messages import RawHeader
 from kiroproxy.upstream.connection import Connection
-from kiroproxy.upstream.dial import Dialer
+from kiroproxy.upstream.dial import Dialer, Resolver, resolve
 from kiroproxy.upstream.head import HeadReader, request_headers
 from kiroproxy.upstream.origin import Origin, parse_url
 from kiroproxy.upstream.pool import Pool, PoolLimits
@@ -50,7 +50,8 @@ class _Request:
 class UpstreamClient:
     """Sends requests over kept connections. Made inside a running loop, used on that loop only.
 
-    ``tls`` is None when nothing but plain http is going to be asked for.
+    ``tls`` is None when nothing but plain http is going to be asked for. ``resolver`` finds the
+    addresses of hosts and proxies; connections go to those very addresses.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class UpstreamClient:
         tls: ssl.SSLContext | None = None,
         proxies: ProxyTable | None = None,
         clock: Clock | None = None,
+        resolver: Resolver = resolve,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._dialer = Dialer(tls, proxies or ProxyTable({}))
+        self._dialer = Dialer(tls, proxies or ProxyTable({}), resolver)
         self.pool = Pool(pool_limits or PoolLimits(), self._clock, self._dialer.dial)
 
     async def send(

@@ -34,9 +34,15 @@ Resolver = Callable[[str, int], Awaitable[list[Address]]]
 class Dialer:
     """Opens connections to origins, directly or through the proxy that is set for them."""
 
-    def __init__(self, tls: ssl.SSLContext | None, proxies: ProxyTable) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None,
+        proxies: ProxyTable,
+        resolver: Resolver | None = None,
+    ) -> None:
         self._tls = tls
         self._proxies = proxies
+        self._resolver = resolver or resolve
 
     def proxy_for(self, origin: Origin) -> Proxy | None:
         return self._proxies.choose(origin)
@@ -61,7 +67,7 @@ class Dialer:
     async def _dial_direct(self, connection: Connection, host: str, port: int) -> None:
         origin = connection.origin
         context = self._context() if origin.scheme == "https" else None
-        sock = await connect_socket(host, port)
+        sock = await connect_socket(host, port, self._resolver)
         with _closing_on_error(sock):
             await asyncio.get_running_loop().create_connection(
                 lambda: connection,
@@ -74,7 +80,7 @@ class Dialer:
         origin = connection.origin
         context = self._context()
         loop = asyncio.get_running_loop()
-        sock = await connect_socket(proxy.host, proxy.port)
+        sock = await connect_socket(proxy.host, proxy.port, self._resolver)
         with _closing_on_error(sock):
             raw, tunnel = await loop.create_connection(lambda: _Tunnel(origin, proxy), sock=sock)
         try:

@@ -41,7 +41,7 @@ _NAMES: Final = ", ".join(_COLUMNS)
 _ROWS: Final = Rows("requests", _COLUMNS)
 
 # Everything is summed the same way, whatever it is grouped by. A client that left is no failure.
-_SUMS: Final = """
+SUMS: Final = """
     COUNT(*) AS requests,
     COALESCE(SUM(outcome = 'failed'), 0) AS failures,
     COALESCE(SUM(input_tokens), 0) AS input_tokens,
@@ -104,6 +104,25 @@ class Ledger:
 
         return await self._database.read(read)
 
+    async def last(self) -> int:
+        """The number of the latest row, 0 without one. Raises StorageError."""
+        return await self._database.read(
+            lambda connection: int(
+                connection.execute("SELECT COALESCE(MAX(seq), 0) FROM requests").fetchone()[0]
+            )
+        )
+
+    async def since(self, seq: int) -> tuple[int, list[Json]]:
+        """Rows after the one with that number, oldest first and at most a page of them, with the number
+        of the last: other processes' rows are among them. Raises StorageError."""
+
+        def read(connection: sqlite3.Connection) -> tuple[int, list[Json]]:
+            query = f"SELECT seq, {_NAMES} FROM requests WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+            rows = connection.execute(query, (seq, MAX_PAGE)).fetchall()
+            return (rows[-1][0] if rows else seq), [_json_of(row[1:]) for row in rows]
+
+        return await self._database.read(read)
+
     async def summary(self) -> Json:
         """``totals``, ``series`` and ``by``: see the sums below. Raises StorageError."""
         now_s = self._clock.monotonic()
@@ -158,8 +177,8 @@ def _made(
 
 def _totals(connection: sqlite3.Connection, wall_s: float) -> Json:
     """Over everything kept, with the time of the oldest row."""
-    query = f"SELECT {_SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests"  # noqa: S608
-    return _dicts(connection.execute(query))[0]
+    query = f"SELECT {SUMS}, MIN(time_epoch_s) AS since_epoch_s FROM requests"  # noqa: S608
+    return dicts(connection.execute(query))[0]
 
 
 def _by(connection: sqlite3.Connection, wall_s: float) -> Json:
@@ -169,10 +188,10 @@ def _by(connection: sqlite3.Connection, wall_s: float) -> Json:
 
 def _grouped(connection: sqlite3.Connection, column: str) -> list[Json]:
     query = (
-        f"SELECT {column} AS name, {_SUMS} FROM requests "  # noqa: S608
+        f"SELECT {column} AS name, {SUMS} FROM requests "  # noqa: S608
         f"GROUP BY {column} ORDER BY requests DESC, name LIMIT {_MOST_GROUPS}"
     )
-    return _dicts(connection.execute(query))
+    return dicts(connection.execute(query))
 
 
 def _series(span: Span, connection: sqlite3.Connection, wall_s: float) -> list[Json]:
@@ -182,10 +201,10 @@ def _series(span: Span, connection: sqlite3.Connection, wall_s: float) -> list[J
     last = int(wall_s // width) * width
     first = last - (span.count - 1) * width
     query = (
-        f"SELECT CAST(time_epoch_s AS INTEGER) / {width} * {width} AS t, {_SUMS} "  # noqa: S608
+        f"SELECT CAST(time_epoch_s AS INTEGER) / {width} * {width} AS t, {SUMS} "  # noqa: S608
         "FROM requests WHERE time_epoch_s >= ? GROUP BY t"
     )
-    found = {row["t"]: row for row in _dicts(connection.execute(query, (first,)))}
+    found = {row["t"]: row for row in dicts(connection.execute(query, (first,)))}
     first_tokens = _percentiles(connection, "first_token_ms", width, first)
     totals = _percentiles(connection, "total_ms", width, first)
     buckets = []
@@ -226,7 +245,7 @@ def _percentiles(
     return {t: (p50, p95) for t, p50, p95 in connection.execute(query, (first,))}
 
 
-def _dicts(cursor: sqlite3.Cursor) -> list[Json]:
+def dicts(cursor: sqlite3.Cursor) -> list[Json]:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 

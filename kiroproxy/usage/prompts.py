@@ -41,6 +41,10 @@ _SECRETS: Final = re.compile(
     re.DOTALL,
 )
 
+# The fields that name pictures and documents by URL, and the parts of such a URL that may be secret.
+_URL_NAMES: Final = frozenset({"url", "image_url", "file_url"})
+_URL_SECRETS: Final = re.compile(r"(?<=:)//[^/?#]*@|[?#].*\Z", re.DOTALL)
+
 Write = Callable[[str, float], None]
 """Takes a finished line and its wall time; called in the log's thread. May raise OSError."""
 
@@ -115,17 +119,23 @@ def as_line(record: RequestRecord, body: bytes, events: list[AnswerEvent]) -> st
 
 
 def _without_data(value: Any) -> Any:
-    """Pictures and documents travel as base64 under ``data``, or as ``data:`` URLs."""
+    """Pictures and documents travel as base64 under ``data``, or as ``data:`` URLs; or they are named by
+    URL, whose query may be what opens them."""
     if isinstance(value, dict):
-        return {
-            name: _placeholder(item) if name == "data" and _is_long(item) else _without_data(item)
-            for name, item in value.items()
-        }
+        return {name: _member(name, item) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_data(item) for item in value]
     if isinstance(value, str) and value.startswith("data:") and _is_long(value):
         return _placeholder(value)
     return value
+
+
+def _member(name: str, item: Any) -> Any:
+    if name == "data" and _is_long(item):
+        return _placeholder(item)
+    if name in _URL_NAMES and isinstance(item, str):
+        item = _URL_SECRETS.sub(lambda match: "?***" if match[0][0] in "?#" else "//***@", item)
+    return _without_data(item)
 
 
 def _is_long(value: object) -> bool:

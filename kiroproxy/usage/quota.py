@@ -114,7 +114,7 @@ class QuotaWatch:
     async def start(self) -> None:
         """Read what was stored, then ask in the background."""
         try:
-            self._known = await self._database.run(_load)
+            self._known = await self._database.run(saved_quotas)
         except StorageError as error:
             _log.info("stored quotas are not known: %s", error.message)
         self._pool.listen(self._account_changed)
@@ -179,6 +179,7 @@ class QuotaWatch:
         )
 
 
-def _load(connection: sqlite3.Connection) -> dict[str, Quota]:
+def saved_quotas(connection: sqlite3.Connection) -> dict[str, Quota]:
+    """The last figures of each account, by its id."""
     rows = connection.execute("SELECT account, fetched_epoch_s, figures FROM quotas")
     return {account: Quota(at, orjson.loads(figures)) for account, at, figures in rows}

@@ -47,10 +47,10 @@ def test_checked_base64_agrees_with_the_standard_library(text: str) -> None:
 
 def test_checked_image_at_the_limit() -> None:
     head = base64.b64decode(PNG)
-    most = base64.b64encode(head + bytes(10_000_000 - len(head))).decode()
+    most = base64.b64encode(head + bytes(20_000_000 - len(head))).decode()
     assert checked_image("image/png", most, PATH).data is most
-    over = base64.b64encode(head + bytes(10_000_001 - len(head))).decode()
-    with pytest.raises(RequestError, match="larger than 10 MB"):
+    over = base64.b64encode(head + bytes(20_000_001 - len(head))).decode()
+    with pytest.raises(RequestError, match="larger than 20 MB"):
         checked_image("image/png", over, PATH)
 
 

@@ -41,7 +41,15 @@ def test_a_call_sets_everything_free() -> None:
     assert held.feed([*call]) == [(TEXT, "I look it up."), *call]
     assert held.feed([(TEXT, "more")]) == [(TEXT, "more")]
     assert held.free
-    assert HeldText().feed([(SEARCH, "s", "q", [], "")]) == [(SEARCH, "s", "q", [], "")]
+
+
+def test_text_before_a_search_is_no_part_of_the_final_one() -> None:
+    held = HeldText()
+    search: AnswerEvent = (SEARCH, "s", "q", [], "")
+    assert held.feed([(TEXT, "I search."), (THINKING, "hm"), (THINKING_END, "")]) == []
+    assert held.feed([search]) == [(THINKING, "hm"), (THINKING_END, ""), search]
+    assert held.feed([(TEXT, "{}")]) == []
+    assert (held.text, held.free) == ("{}", False)
 
 
 def test_asking_again_shows_answer_and_faults() -> None:

@@ -328,9 +328,29 @@ def test_result_in_the_first_message_becomes_text() -> None:
     assert current(turn)["content"] == "[Result of an earlier tool call]\ndone"
 
 
-def test_second_result_for_one_call_is_left_out() -> None:
-    turn = turn_of(user("a"), assistant(use()), user(result(text="1"), result(text="2")))
+def test_further_results_for_one_call_stand_behind_the_first() -> None:
+    further = ToolResult("toolu_1", [Text("2"), Image("png", "AAAA")], is_error=True)
+    results = [result(text="1"), further, result(text="3")]
+    turn = turn_of(user("a"), assistant(use()), user(*results))
+    (answer,) = results_of(turn)
+    assert answer["content"][0]["text"] == (
+        "1\n\n[Error from the same call]\n2\n[image 1: attached to this message]"
+        "\n\n[Another result of the same call]\n3"
+    )
+    assert answer["status"] == "success"
+    assert [image["source"]["bytes"] for image in current(turn)["images"]] == ["AAAA"]
+
+
+def test_a_result_that_is_sent_twice_counts_once() -> None:
+    turn = turn_of(user("a"), assistant(use()), user(*[result(text="1")] * 3))
     assert [r["content"][0]["text"] for r in results_of(turn)] == ["1"]
+
+
+def test_more_results_than_calls_of_one_id_go_to_the_last_call() -> None:
+    results = [result("c", word) for word in ("1", "2", "3")]
+    turn = turn_of(user("a"), assistant(use("c"), use("c")), user(*results))
+    texts = [r["content"][0]["text"] for r in results_of(turn)]
+    assert texts == ["1", "2\n\n[Another result of the same call]\n3"]
 
 
 def test_empty_result_gets_a_text() -> None:
@@ -476,10 +496,10 @@ def test_renamed_tool_maps_back() -> None:
     assert len(short) <= 64
 
 
-def test_web_search_beside_other_tools_is_named_as_ignored() -> None:
+def test_web_search_is_no_matter_of_the_request() -> None:
     turn = turn_of(user("a"), tools=[BASH], web_search=WebSearch("web_search"))
     assert [s["name"] for s in tools_of(turn)] == ["Bash"]
-    assert turn.ignored == ["web_search"]
+    assert turn.ignored == []
     alone = turn_of(user("a"), web_search=WebSearch("web_search"))
     build(alone, PLAIN)
     assert alone.ignored == []

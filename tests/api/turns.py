@@ -45,6 +45,9 @@ JPEG = base64.b64encode(
 WEBP = base64.b64encode(
     b"RIFF\x1a\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00" + b"\x09\x00\x00\x13\x00\x00"
 ).decode()
+BMP = base64.b64encode(
+    b"BM" + bytes(12) + (40).to_bytes(4, "little") + b"\x06\x00\x00\x00" + b"\xf8\xff\xff\xff"
+).decode()
 PDF = base64.b64encode(b"%PDF-1.4\n1 0 obj\n").decode()
 
 SCALARS: st.SearchStrategy[Any] = (

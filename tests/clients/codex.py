@@ -56,7 +56,7 @@ class CodexRun:
 class Codex:
     """Codex in a work folder of its own. ``compact_at``: tokens above which it compacts; ``settings`` and
     ``provider``: more lines of its configuration. ``builtin``: not as a provider of its own,
-    but in the place of the built-in one."""
+    but in the place of the built-in one. ``web_search``: disabled, cached or live."""
 
     home: Path
     base_url: str
@@ -65,6 +65,7 @@ class Codex:
     settings: list[str] = field(default_factory=list)
     provider: list[str] = field(default_factory=list)
     builtin: bool = False
+    web_search: str = "disabled"
 
     @property
     def folder(self) -> Path:
@@ -83,7 +84,7 @@ class Codex:
             "model_context_window = 200000",
             f"model_auto_compact_token_limit = {self.compact_at}",
             "check_for_update_on_startup = false",
-            'web_search = "disabled"',
+            f'web_search = "{self.web_search}"',
             *self.settings,
             "[analytics]",
             "enabled = false",

@@ -169,6 +169,40 @@ async def test_tool_search_finds_a_tool_that_is_then_called(codex: Codex, proxy:
     assert only_streams(proxy, 3)
 
 
+@pytest.mark.parametrize("mode", ["cached", "live"])
+async def test_web_search_beside_its_tools(
+    mode: str, codex: Codex, proxy: Proxy, kiro: Simulator
+) -> None:
+    """Several rounds are one request to Codex; the search goes back with the command's result."""
+    codex.web_search = mode
+    search = tool("web_search", query="kiroproxy")
+    run = await codex.run(
+        rounds(search, tool("exec_command", cmd="echo from-below"), order("say", "all found"))
+    )
+    assert run.text == "all found"
+    (found,) = run.of("web_search")
+    assert found["query"] == "kiroproxy"
+    assert len(run.of("command_execution")) == 1
+    assert only_streams(proxy, 2)
+    assert (len(kiro.received("chat")), len(kiro.received("mcp"))) == (3, 1)
+    sent = json.dumps(kiro.received("chat")[-1].json)
+    assert '"name": "web_search", "input": {"query": "kiroproxy"}' in sent
+
+
+async def test_web_search_in_one_breath_with_a_command(
+    codex: Codex, proxy: Proxy, kiro: Simulator
+) -> None:
+    """The command is run; the search waits until the model asks again."""
+    codex.web_search = "live"
+    both = tool("web_search", query="kiroproxy") + tool("exec_command", cmd="echo from-below")
+    run = await codex.run(rounds(both, tool("web_search", query="again"), order("say", "done")))
+    assert run.text == "done"
+    assert [item["query"] for item in run.of("web_search")] == ["again"]
+    assert len(run.of("command_execution")) == 1
+    assert only_streams(proxy, 2)
+    assert len(kiro.received("mcp")) == 1
+
+
 async def test_picture_in_a_tool_result(codex: Codex, proxy: Proxy) -> None:
     path = codex.folder / "picture.png"
     path.write_bytes(samples.png(40, 30))

@@ -12,10 +12,12 @@ from typing import Any
 import h11
 import orjson
 
+from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.app import App
 from kiroproxy.clock import SystemClock
 from kiroproxy.config import load
 from kiroproxy.simulator import Settings, Simulator
+from kiroproxy.upstream import Reach
 
 KEY = "key-of-the-tests"
 Json = dict[str, Any]
@@ -182,9 +184,12 @@ async def house(
     tmp_path: Path,
     *accounts: str,
     settings: Settings | None = None,
+    reach: Reach | None = None,
+    scale: Scale | None = SCALE,
     **environment: str,
 ) -> AsyncIterator[House]:
-    """Start both, stop both. ``accounts``: labels of the simulator's; social alone by default."""
+    """Start both, stop both. ``accounts``: labels of the simulator's; social alone by default. ``reach``
+    and ``scale``: the app's."""
     kiro = Simulator(settings or Settings(pace_s=0))
     url = await kiro.start()
     entries = kiro.demo_credentials(*(accounts or ("social",)))
@@ -200,7 +205,7 @@ async def house(
         **environment,
     }
     clock = QuickClock()
-    app = App(load({}, given, {}, tmp_path), clock)
+    app = App(load({}, given, {}, tmp_path), clock, reach=reach, scale=scale)
     try:
         running = await app.start()
         port = int(running.urls[0].rsplit(":", 1)[1])

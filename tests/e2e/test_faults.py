@@ -34,7 +34,7 @@ REFUSALS = [
     Refused("tool_format", 400, "invalid_request_error", "Invalid tool use format"),
     Refused("too_long", 400, "invalid_request_error", "prompt is too long"),
     Refused("conversation_limit", 400, "invalid_request_error", "prompt is too long"),
-    Refused("bad_model", 404, "not_found_error", "does not offer the model", retry="false"),
+    Refused("bad_model", 404, "not_found_error", "MODEL_ALIASES", retry="false"),
     Refused("token_invalid", 401, "authentication_error", "sign in", 2, "false"),
     Refused("unauthenticated", 401, "authentication_error", "sign in", 2, "false"),
     Refused("not_authorized", 403, "permission_error", "", 1, "false"),

@@ -99,6 +99,7 @@ GOOD: dict[str, Body] = {
         results(result("b"), result("a", status="error")),
     ),
     "image": body(user(images=[image()])),
+    "image of the most pixels": body(user(images=[image(png(8_000, 2))])),
     "jpeg": body(user(images=[image(b"\xff\xd8\xff\xe0", "jpeg")])),
     "gif": body(user(images=[image(b"GIF89a", "gif")])),
     "webp": body(user(images=[image(b"RIFF\0\0\0\0WEBP", "webp")])),
@@ -303,6 +304,8 @@ BAD: dict[str, list[Body]] = {
         body(user(images=[{"format": "png", "source": {"bytes": "data:image/png;base64,"}}])),
         body(user(images=[{"format": "png", "source": {"bytes": b64(png()).rstrip("=") + "!"}}])),
         body(user("a", images=[image(b"BM")]), assistant("b"), user("c")),
+        body(user(images=[image(png(8_001, 1))])),
+        body(user(images=[image(png(1, 8_001))])),
     ],
     "document": [
         body(user(documents=[document(b"hello")])),

@@ -43,6 +43,7 @@ WRITE = tool(
         "properties": {"file_path": {"type": "string"}, "content": {"type": "string"}},
     },
 )
+SEARCH = tool("web_search", {"type": "object", "properties": {"query": {"type": "string"}}})
 LONG = tool(
     "mcp__weather_server__get_the_current_weather_at_a_p_0123abcd",
     {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
@@ -68,6 +69,7 @@ def calls(answer: Answer) -> list[tuple[str, Any]]:
         ("use the bash tool to echo hi.", ("Bash", {"command": "echo hi"})),
         ("read the file /tmp/a.txt", ("Read", {"file_path": "/tmp/a.txt"})),
         ("Read /tmp/a.txt.", ("Read", {"file_path": "/tmp/a.txt"})),
+        ("Please search the web for kiro news.", ("web_search", {"query": "kiro news"})),
         ('write "a b" to /tmp/c', ("Write", {"file_path": "/tmp/c", "content": "a b"})),
         ('call Bash with {"command": "ls", "n": 1}', ("Bash", {"command": "ls", "n": 1})),
         ('use the `Read` tool with {"file_path": "x"}', ("Read", {"file_path": "x"})),
@@ -81,7 +83,7 @@ def calls(answer: Answer) -> list[tuple[str, Any]]:
     ],
 )
 def test_plain_words_call_an_offered_tool(words: str, expected: tuple[str, Any]) -> None:
-    answer = ask(offering(words, tool(), READ, WRITE, LONG))
+    answer = ask(offering(words, tool(), READ, WRITE, LONG, SEARCH))
     assert calls(answer) == [expected]
     assert answer.stop_reason == "TOOL_USE"
 

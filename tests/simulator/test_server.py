@@ -451,6 +451,18 @@ async def test_control_plane_checks_the_profile() -> None:
         assert (await call(sim, "GET", f"{path}&profileArn=arn:x", IDC)).status == 400
 
 
+WRONG_SEARCHES: list[tuple[dict[str, Any], int]] = [
+    ({"jsonrpc": "1.0"}, -32600),
+    ({"id": None}, -32600),
+    ({"id": ""}, -32600),
+    ({"extra": 1}, -32600),
+    ({"params": None}, -32602),
+    ({"params": {"name": "web_search", "arguments": {"query": " "}}}, -32602),
+    ({"params": {"name": "web_search", "arguments": {"query": "a", "limit": 3}}}, -32602),
+    ({"params": {"name": "web_search", "arguments": {"query": "a"}, "more": 1}}, -32602),
+]
+
+
 async def test_web_search() -> None:
     ask = {
         "id": "1",
@@ -469,6 +481,11 @@ async def test_web_search() -> None:
         assert listed.json()["result"]["tools"][0]["name"] == "web_search"
         bad = await call(sim, "POST", "/mcp", {**SOCIAL, **REST}, {**ask, "params": {"name": "x"}})
         assert bad.json()["error"]["code"] == -32602
+        for change, code in WRONG_SEARCHES:
+            reply = (await call(sim, "POST", "/mcp", {**SOCIAL, **REST}, {**ask, **change})).json()
+            assert reply["error"]["code"] == code, change
+        plain = {**SOCIAL, **REST, "content-type": "text/plain"}
+        assert (await call(sim, "POST", "/mcp", plain, ask)).status == 415
     async with simulator(arn_required=True) as sim:
         assert (await call(sim, "POST", "/mcp", {**SOCIAL, **REST}, ask)).status == 400
         with_arn = {**ask, "profileArn": SOCIAL_ARN}

@@ -80,6 +80,28 @@ async def test_pictures_are_counted_and_not_kept() -> None:
     assert second["image_url"]["url"] == "<4022 characters>"
 
 
+async def test_urls_of_pictures_are_kept_without_what_may_open_them() -> None:
+    url, plain = "https://me:hunter2@x.org/a.png?token=hunter2#hunter2", "https://x.org/a.png"
+    content = [
+        {"source": {"type": "url", "url": url}},
+        {"image_url": {"url": url}},
+        {"image_url": url},
+        {"file_url": url.upper()},
+        {"file_url": plain},
+        {"text": "see https://x.org/a?b=1"},
+    ]
+    shown = (await line_of(orjson.dumps({"content": content})))["prompt"]["content"]
+    cut = "https://***@x.org/a.png?***"
+    assert shown == [
+        {"source": {"type": "url", "url": cut}},
+        {"image_url": {"url": cut}},
+        {"image_url": cut},
+        {"file_url": "HTTPS://***@X.ORG/A.PNG?***"},
+        {"file_url": plain},
+        {"text": "see https://x.org/a?b=1"},
+    ]
+
+
 async def test_a_body_that_is_no_json_is_kept_as_text() -> None:
     assert (await line_of(b"{\xff oops"))["prompt"] == "{\ufffd oops"
 

@@ -14,14 +14,15 @@ import orjson
 from kiroproxy.api.checks import (
     Object,
     Path,
+    exact_form,
     fail,
     filled_text,
     flag,
-    free_form,
     mapping,
     optional_text,
     text,
 )
+from kiroproxy.api.events import SearchHit
 from kiroproxy.api.files import (
     TEXT_TYPES,
     checked_image,
@@ -31,6 +32,15 @@ from kiroproxy.api.files import (
     titled,
 )
 from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
+from kiroproxy.api.search import (
+    SEARCH_TOOL,
+    findings,
+    hosted_result,
+    hosted_use,
+    no_findings,
+)
+from kiroproxy.api.tools import sent_name
 from kiroproxy.api.turn import (
     Block,
     Document,
@@ -72,11 +82,11 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
                 ignored.add("cache_control")
             blocks.append(Text(words))
         else:
-            blocks += _parse_block(block, (*path, index), ignored)
+            blocks += parse_block(block, (*path, index), ignored)
     return blocks
 
 
-def _parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
+def parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
     if not isinstance(value, dict):
         fail(path, "must be an object")
     kind = value.get("type")
@@ -97,20 +107,24 @@ def _text(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     return [Text(text(block.get("text"), path, "text"))]
 
 
-def _image(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+def _image(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     at = (*path, "source")
     source = mapping(block.get("source"), at)
     kind = filled_text(source.get("type"), at, "type")
     if kind == "base64":
         media_type = text(source.get("media_type"), at, "media_type")
-        return [checked_image(media_type, text(source.get("data"), at, "data"), at)]
+        image = checked_image(media_type, text(source.get("data"), at, "data"), at)
+        return [noted(image, (*at, "data"), ignored)]
     if kind == "url":
-        found = data_url(text(source.get("url"), at, "url"))
-        if found is not None:
-            return [checked_image(*found, at)]
-    if kind in ("url", "file"):
-        fail(at, f"an image by {kind} {_UNSUPPORTED}")
-    fail((*at, "type"), "must be base64, or url with a data: URL")
+        at = (*at, "url")
+        url = filled_text(source.get("url"), at)
+        found = data_url(url)
+        if found is None:
+            return [image_by_url(url, at, ignored)]
+        return [noted(checked_image(*found, at, one_url=True), at, ignored)]
+    if kind == "file":
+        fail(at, f"an image by file {_UNSUPPORTED}")
+    fail((*at, "type"), "must be base64 or url")
 
 
 def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
@@ -123,9 +137,9 @@ def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     kind = filled_text(source.get("type"), at, "type")
     parse = _DOCUMENT_SOURCES.get(kind)
     if parse is None:
-        if kind in ("url", "file"):
-            fail(at, f"a document by {kind} {_UNSUPPORTED}")
-        fail((*at, "type"), "must be base64, text or content")
+        if kind == "file":
+            fail(at, f"a document by file {_UNSUPPORTED}")
+        fail((*at, "type"), "must be base64, text, content or url")
     blocks: list[Block] = [*parse(source, title, at, ignored)]
     if context:
         blocks.insert(0, Text(f'[about the document "{title}"]\n{context}'))
@@ -151,11 +165,23 @@ def _document_content(source: Object, title: str, at: Path, ignored: Ignored) ->
     return [*head, *parse_content(source.get("content"), (*at, "content"), ignored)]
 
 
+def _document_url(source: Object, title: str, at: Path, ignored: Ignored) -> list[Block]:
+    at = (*at, "url")
+    url = filled_text(source.get("url"), at)
+    found = data_url(url)
+    if found is None:
+        return [pdf_by_url(title, url, at, ignored)]
+    if found[0] != "application/pdf":
+        fail(at, "must be a data: URL of a PDF in base64, or an http:// or https:// URL")
+    return [checked_pdf(title, found[1], at)]
+
+
 _DocumentParser = Callable[[Object, str, Path, Ignored], list[Block]]
 _DOCUMENT_SOURCES: Final[dict[str, _DocumentParser]] = {
     "base64": _document_base64,
     "text": _document_text,
     "content": _document_content,
+    "url": _document_url,
 }
 
 
@@ -179,7 +205,7 @@ def _redacted(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
 def _tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     use_id = filled_text(block.get("id"), path, "id")
     name = filled_text(block.get("name"), path, "name")
-    return [ToolUse(use_id, name, free_form(block.get("input", {}), path, "input"))]
+    return [ToolUse(use_id, name, exact_form(block.get("input", {}), path, "input"))]
 
 
 def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
@@ -201,7 +227,7 @@ def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
 
 def _tool_reference(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     name = filled_text(block.get("tool_name"), path, "tool_name")
-    return [Text(f"Tool {name} is available now.")]
+    return [Text(f"Tool {sent_name(name)} is available now.")]
 
 
 def _compaction(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
@@ -216,28 +242,34 @@ def _server_block(kind: str, block: Object) -> Text:
     return Text(f"[{kind}] {_json(shown)}")
 
 
-def _server_tool_use(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+def _server_tool_use(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
+    """A web search is the call that the model has made of it."""
     arguments = block.get("input")
     query = arguments.get("query") if isinstance(arguments, dict) else None
-    if block.get("name") == "web_search" and isinstance(query, str):
-        return [Text(f"[web search: {query}]")]
+    use_id = optional_text(block.get("id"), path, "id")
+    if use_id and block.get("name") == SEARCH_TOOL and isinstance(query, str):
+        return [hosted_use(use_id, query)]
     return [_server_block("server_tool_use", block)]
 
 
-def _search_answer(block: Object, _path: Path, _ignored: Ignored) -> list[Block]:
+def _search_answer(block: Object, path: Path, _ignored: Ignored) -> list[Block]:
     """Titles and addresses; ``encrypted_content`` only where it is words (our own answers put the
     snippet there), since another provider's is of no use to anyone."""
+    use_id = optional_text(block.get("tool_use_id"), path, "tool_use_id")
     content = block.get("content")
     if not isinstance(content, list):
-        return [Text(f"[web search failed] {_json(content)}")]
-    lines = ["[web search results]"]
+        code = content.get("error_code") if isinstance(content, dict) else None
+        words = code if isinstance(code, str) else _json(content)
+        return [hosted_result(use_id, no_findings(words), failed=True)]
+    hits = []
     for hit in content:
         if isinstance(hit, dict):
-            words = [hit.get(key) for key in ("title", "url", "page_age", "encrypted_content")]
-            if isinstance(words[3], str) and " " not in words[3]:
-                words[3] = None
-            lines.append(" · ".join(word for word in words if isinstance(word, str) and word))
-    return [Text("\n".join(lines))]
+            title, url, age, snippet = (
+                value if isinstance(value := hit.get(key), str) else ""
+                for key in ("title", "url", "page_age", "encrypted_content")
+            )
+            hits.append(SearchHit(title, url, snippet if " " in snippet else "", age))
+    return [hosted_result(use_id, findings(hits))]
 
 
 def _json(value: Any) -> str:

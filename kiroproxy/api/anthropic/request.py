@@ -24,13 +24,14 @@ from kiroproxy.api.checks import (
     filled_text,
     flag,
     free_form,
-    load_object,
     mapping,
     optional_text,
+    parse_exactly,
     positive,
     text,
 )
 from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unused, shown
 from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
@@ -58,12 +59,15 @@ _SESSION_CHARS: Final = 128
 
 def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    request = load_object(body)
-    ignored: Ignored = set()
+    return parse_exactly(body, lambda request: _parse(request, headers))
+
+
+def _parse(request: Object, headers: GetHeader) -> Turn:
+    ignored = Ignored()
     turn = _parse_prompt(request, ignored)
     turn.stream = flag(request.get("stream"), ("stream",))
     if request.get("max_tokens") is not None:
-        turn.max_tokens = positive(request["max_tokens"], ("max_tokens",))
+        turn.max_tokens = _max_tokens(request["max_tokens"])
     turn.stop_sequences = _stop_sequences(request.get("stop_sequences"))
     turn.thinking = parse_thinking(request.get("thinking"), ignored)
     if request.get("thinking") is None and wants_thinking(turn.model):
@@ -72,15 +76,27 @@ def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
     turn.session = _session(request.get("metadata"), headers)
     note_unused(request, _USED, ignored)
     turn.ignored = shown(ignored)
+    turn.unfinished = ignored.unfinished
     return turn
 
 
 def parse_count_tokens(body: bytes) -> Turn:
     """The part of a request that is counted: model, messages, system, tools. Same errors."""
-    ignored: Ignored = set()
-    turn = _parse_prompt(load_object(body), ignored)
+    return parse_exactly(body, _parse_counted)
+
+
+def _parse_counted(request: Object) -> Turn:
+    ignored = Ignored()
+    turn = _parse_prompt(request, ignored)
     turn.ignored = shown(ignored)
+    turn.unfinished = ignored.unfinished
     return turn
+
+
+def _max_tokens(value: object) -> int:
+    if value == 0 and not isinstance(value, bool):
+        fail(("max_tokens",), "0 asks to fill the prompt cache alone, which Kiro has no call for")
+    return positive(value, ("max_tokens",))
 
 
 def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
@@ -92,7 +108,7 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
     turn = Turn(model, [_message(item, index, ignored) for index, item in enumerate(messages)])
     turn.system = _system(request.get("system"), ignored)
     turn.tools = offered.tools
-    turn.web_search = offered.web_search
+    turn.web_search = without_own_search(offered.web_search, offered.tools, ignored)
     choice = request.get("tool_choice")
     turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered)
     if isinstance(choice, dict):

@@ -20,15 +20,14 @@ from kiroproxy.api.checks import (
     free_form,
     mapping,
     optional_text,
-    positive,
 )
+from kiroproxy.api.hosted import hosted_search
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
 
 # Listed by Claude Code for its tool search on the provider's side only.
 _PLACEHOLDER_TOOL: Final = "DeferredToolPlaceholder"
 _WITHOUT_EFFECT: Final = ("strict", "input_examples", "allowed_callers")
-_SEARCH_WITHOUT_EFFECT: Final = ("allowed_domains", "blocked_domains", "user_location")
 
 
 class Offered:
@@ -86,12 +85,11 @@ def _add(tool: Tool, path: Path, offered: Offered) -> None:
 
 def _add_web_search(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
     name = filled_text(tool.get("name", "web_search"), path, "name")
-    search = WebSearch(name)
-    if tool.get("max_uses") is not None:
-        search.max_uses = positive(tool["max_uses"], path, "max_uses")
-    ignored.update(f"tools.{key}" for key in _SEARCH_WITHOUT_EFFECT if tool.get(key))
+    if name in offered.names:
+        fail((*path, "name"), "tool names must be unique")
     offered.names.add(name)
-    offered.web_search = search
+    offered.web_search = hosted_search(tool, path, ignored)
+    offered.web_search.comes_back = True
 
 
 def parse_tool_choice(value: object, path: Path, offered: Offered) -> ToolChoice:

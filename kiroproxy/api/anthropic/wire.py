@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from kiroproxy.api.events import Ending, SearchHit, Usage
-
-SEARCH_TOOL: Final = "web_search"
+from kiroproxy.api.search import ERROR_CODES, SEARCH_TOOL, UNAVAILABLE
 
 
 def sse(event: str, data: bytes) -> bytes:
@@ -29,6 +28,8 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
             "web_search_requests": usage.web_searches,
             "web_fetch_requests": 0,  # never made; the SDK's model wants the key
         }
+    if usage.rounds:  # the last one tells how full the window is; the sum does not
+        fields["iterations"] = [{"type": "message", **usage_fields(r)} for r in usage.rounds]
     return fields
 
 
@@ -72,7 +73,8 @@ def search_blocks(
         for hit in results
     ]
     if error:
-        content = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+        code = error if error in ERROR_CODES else UNAVAILABLE
+        content = {"type": "web_search_tool_result_error", "error_code": code}
     return use, {"type": "web_search_tool_result", "tool_use_id": call_id, "content": content}
 
 

@@ -13,17 +13,20 @@ from typing import Any, Final
 import orjson
 
 from kiroproxy.api.checks import (
+    InexactNumber,
     Object,
     Path,
     array,
+    exact_form,
     fail,
     filled_text,
-    free_form,
+    load_exactly,
     mapping,
     optional_text,
     text,
 )
 from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.openai.blocks import parse_blocks
 from kiroproxy.api.openai.parts import parse_content, parse_texts
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Block, Message, Reasoning, Text, ToolResult, ToolUse
@@ -69,18 +72,14 @@ class _History:
         self._note_name(message)
         if message.get("content") is None:
             fail((*path, "content"), "must be a string or a list of content parts")
-        parts = parse_content(message["content"], (*path, "content"), self._ignored)
-        self.messages.append(Message("user", [*parts]))
+        blocks = parse_blocks(message["content"], (*path, "content"), self._ignored)
+        self.messages.append(Message("user", blocks))
 
     def _assistant(self, message: Object, path: Path) -> None:
         self._note_name(message)
-        blocks: list[Block] = []
-        # As we sent it (and as other proxies call it); without a signature it does not go upstream.
-        for key in ("reasoning_content", "reasoning"):
-            if isinstance(message.get(key), str):
-                blocks.append(Reasoning(message[key], ""))
-                break
-        blocks += parse_content(message.get("content"), (*path, "content"), self._ignored)
+        blocks = parse_blocks(message.get("content"), (*path, "content"), self._ignored)
+        if not any(isinstance(block, Reasoning) for block in blocks):
+            blocks[:0] = _reasoning(message)
         refusal = optional_text(message.get("refusal"), path, "refusal")
         if refusal:
             blocks.append(Text(refusal))
@@ -88,7 +87,9 @@ class _History:
             self._ignored.add("messages.audio")
         at = (*path, "tool_calls")
         for index, call in enumerate(array(message.get("tool_calls"), at)):
-            blocks.append(_tool_call(mapping(call, (*at, index)), (*at, index)))
+            use = _tool_call(mapping(call, (*at, index)), (*at, index))
+            if use not in blocks:  # some clients say it twice: as a block, and as a call
+                blocks.append(use)
         if message.get("function_call") is not None:
             blocks.append(self._function_call(message["function_call"], (*path, "function_call")))
         self.messages.append(Message("assistant", blocks))
@@ -131,6 +132,14 @@ _ROLES: Final[dict[str, _Parser]] = {
 }
 
 
+def _reasoning(message: Object) -> list[Block]:
+    """As we sent it (and as other proxies call it); without a signature it does not go upstream."""
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(key), str):
+            return [Reasoning(message[key], "")]
+    return []
+
+
 def _tool_call(call: Object, path: Path) -> ToolUse:
     call_id = filled_text(call.get("id"), path, "id")
     kind = optional_text(call.get("type"), path, "type") or "function"
@@ -159,4 +168,7 @@ def call_arguments(value: object, path: Path) -> dict[str, Any]:
         return {CUSTOM_INPUT: words}
     if not isinstance(found, dict):
         return {CUSTOM_INPUT: words}
-    return free_form(found, path, "arguments")
+    try:
+        return exact_form(found, path, "arguments")
+    except InexactNumber:
+        return exact_form(load_exactly(words), path, "arguments")

@@ -20,6 +20,7 @@ from kiroproxy.api.events import (
     Ending,
 )
 from kiroproxy.api.openai.chat_wire import ChatStyle, finish_reason, usage_fields
+from kiroproxy.api.openai.citations import Citations
 from kiroproxy.api.openai.unwrap import unwrapped
 from kiroproxy.errors import InternalError
 
@@ -35,17 +36,18 @@ class ChatFold:
             "model": model,
         }
         self._style = style
+        self._citations = Citations()
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: list[tuple[str, str, str]] = []  # id, name, arguments
         self._open: tuple[str, str] | None = None
         self._input: list[str] = []
         self._steps: dict[int, Callable[[AnswerEvent], None]] = {
-            TEXT: lambda event: self._text.append(event[1]),
+            TEXT: self._add_text,
             THINKING: lambda event: self._thinking.append(event[1]),
             THINKING_END: _nothing,
             REDACTED: _nothing,
-            SEARCH: _nothing,
+            SEARCH: lambda event: self._citations.add_hits(event[3]),
             TOOL_START: self._tool_start,
             TOOL_INPUT: lambda event: self._input.append(event[1]),
             TOOL_END: self._tool_end,
@@ -75,6 +77,8 @@ class ChatFold:
             "content": text if text or not self._calls else None,
             "refusal": None,
         }
+        if self._citations.searched:
+            message["annotations"] = self._citations.annotations()
         thinking = "".join(self._thinking)
         if thinking:
             message["reasoning_content"] = thinking
@@ -89,6 +93,10 @@ class ChatFold:
         kind, key = self._style.keys(name)
         given = unwrapped(arguments) if name in self._style.custom else arguments or "{}"
         return {"id": call_id, "type": kind, kind: {"name": name, key: given}}
+
+    def _add_text(self, event: AnswerEvent) -> None:
+        if event[1]:
+            self._text.append(self._citations.take_text(event[1]))
 
     def _tool_start(self, event: AnswerEvent) -> None:
         self._open = (event[1], event[2])

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from kiroproxy.api.checks import Object, fail, filled_text, flag, load_object, mapping
+from kiroproxy.api.checks import Object, fail, filled_text, flag, mapping, parse_exactly
 from kiroproxy.api.effort import parse_thinking
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
 from kiroproxy.api.openai.chat_history import parse_messages
+from kiroproxy.api.openai.chat_search import chat_search, search_choice
 from kiroproxy.api.openai.chat_wire import ChatStyle
 from kiroproxy.api.openai.options import (
     parse_effort,
@@ -37,16 +39,20 @@ _USED: Final = frozenset(
         "model", "messages", "stream", "stream_options", "tools", "tool_choice", "functions",
         "function_call", "parallel_tool_calls", "response_format", "stop", "max_tokens",
         "max_completion_tokens", "n", "reasoning_effort", "reasoning", "thinking", "modalities",
+        "web_search_options",
     }
 )  # fmt: skip
 
 
 def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    request = load_object(body)
-    if not request.get("messages") and request.get("input") is not None:
-        return _parse_as_responses(request, headers)
-    return _parse_chat(request)
+
+    def parse(request: Object) -> Turn:
+        if not request.get("messages") and request.get("input") is not None:
+            return _parse_as_responses(request, headers)
+        return _parse_chat(request)
+
+    return parse_exactly(body, parse)
 
 
 def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
@@ -57,15 +63,16 @@ def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
     turn = parse_responses(request, headers)
     forms = responses_style(turn).forms
     turn.style = ChatStyle(
-        include_usage=_include_usage(request, set()),
+        include_usage=_include_usage(request, Ignored()),
         custom=frozenset(name for name, form in forms.items() if form.kind is FormKind.CUSTOM),
         custom_as_function=True,
+        searching=turn.web_search is not None,
     )
     return turn
 
 
 def _parse_chat(request: Object) -> Turn:
-    ignored: Ignored = set()
+    ignored = Ignored()
     model = filled_text(request.get("model"), ("model",))
     system, messages = parse_messages(request.get("messages"), ignored)
     turn = Turn(model, messages, system)
@@ -80,11 +87,11 @@ def _parse_chat(request: Object) -> Turn:
         include_usage=_include_usage(request, ignored),
         legacy=_is_legacy(request),
         custom=frozenset(offered.custom),
+        searching=turn.web_search is not None,
     )
     note_unused(without_neutral(request), _USED, ignored)
-    if request.get("web_search_options") is not None:  # it is on when empty, too
-        ignored.add("web_search_options")
     turn.ignored = shown(ignored)
+    turn.unfinished = ignored.unfinished
     return turn
 
 
@@ -92,20 +99,23 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
     """``tools``, or else the older ``functions``, which call one function an answer. The fields of the
     way that is not taken are named."""
     legacy = _is_legacy(request)
+    search = chat_search(request, ignored)
     unread = ("tool_choice", "parallel_tool_calls") if legacy else ("functions", "function_call")
     ignored.update(name for name in unread if is_set(request.get(name)))
     if legacy:
-        offered = parse_functions(request["functions"], ("functions",))
+        offered = parse_functions(request["functions"], ("functions",), ignored)
         turn.tool_choice = _function_call(request.get("function_call"), offered, ignored)
         turn.parallel_tools = False
     else:
         offered = parse_tools(request.get("tools"), ("tools",), ignored)
         choice = request.get("tool_choice")
-        turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
+        named = search_choice(choice) if search is not None else None
+        turn.tool_choice = named or parse_tool_choice(choice, ("tool_choice",), offered, ignored)
         at = ("parallel_tool_calls",)
         parallel = request.get("parallel_tool_calls")
         turn.parallel_tools = parallel is None or flag(parallel, at)
     turn.tools = offered.tools
+    turn.web_search = without_own_search(search, offered.tools, ignored)
     return offered
 
 

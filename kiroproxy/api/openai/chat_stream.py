@@ -6,10 +6,13 @@ arguments went out (a call without input needs ``{}``, for clients parse what th
     open   event                        what is written                    open then
     NONE   TEXT                         content                            NONE
     NONE   THINKING                     reasoning_content                  NONE
-    NONE   THINKING_END REDACTED SEARCH nothing: no place for it           NONE
+    NONE   THINKING_END REDACTED        nothing: no place for it           NONE
+    NONE   SEARCH                       nothing yet, see below             NONE
     NONE   TOOL_START                   index, id, type, name              CALL
     CALL   TOOL_INPUT                   index, fragment                    CALL
     CALL   TOOL_END                     ``{}`` if nothing came             NONE
+
+What a search found is cited at the end, in a chunk of annotations: before it the text is not whole.
 
 Role first, ``index`` on every call delta, ``id``, ``type`` and ``name`` once: the SDKs fail or double
 names otherwise. ``[DONE]`` follows a proper end alone; a failure is one line with ``error`` and nothing
@@ -38,6 +41,7 @@ from kiroproxy.api.events import (
     Usage,
 )
 from kiroproxy.api.openai.chat_wire import ChatStyle, finish_reason, usage_fields
+from kiroproxy.api.openai.citations import Citations
 from kiroproxy.api.openai.errors import error_body
 from kiroproxy.api.openai.unwrap import InputUnwrapper
 from kiroproxy.errors import InternalError, KiroProxyError
@@ -75,6 +79,7 @@ class ChatEncoder:
         self._end = b',"logprobs":null,"finish_reason":%b}]' + tail
         self._text_before = self._before + b'{"content":'
         self._text_between = b"}" + self._after + self._text_before
+        self._citations = Citations() if style.searching else None
         self._open = Open.NONE
         self._calls = 0
         self._kind, self._key = "", ""  # of the open call: where its input goes
@@ -89,7 +94,7 @@ class ChatEncoder:
         """All events of one upstream read as one buffer; text alone is one join."""
         if self._open is Open.NONE:
             texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
-            if texts and len(texts) == len(batch):
+            if texts and len(texts) == len(batch) and not self._add_cited(batch):
                 joined = self._text_between.join(texts)
                 return b"%b%b}%b" % (self._text_before, joined, self._after)
         parts: list[bytes] = []
@@ -110,6 +115,9 @@ class ChatEncoder:
             raise InternalError("The answer ended inside a tool call.")
         reason = _dumps(finish_reason(ending.stop, self._style))
         parts = [self._before, b"{}", self._end % reason]
+        annotations = self._citations.annotations() if self._citations is not None else []
+        if annotations:
+            parts.insert(0, self._chunk(_dumps({"annotations": annotations})))
         if self._style.include_usage:
             usage = _dumps(usage_fields(ending.usage))
             parts.append(b'%b"choices":[],"usage":%b}\n\n' % (self._head, usage))
@@ -126,8 +134,11 @@ class ChatEncoder:
         return self._before + delta + self._after
 
     def _text(self, event: AnswerEvent, parts: list[bytes]) -> None:
-        if event[1]:
-            parts.append(self._chunk(b'{"content":%b}' % _dumps(event[1])))
+        text: str = event[1]
+        if text:
+            if self._citations is not None:
+                text = self._citations.take_text(text)
+            parts.append(self._chunk(b'{"content":%b}' % _dumps(text)))
 
     def _thinking(self, event: AnswerEvent, parts: list[bytes]) -> None:
         if event[1]:
@@ -135,6 +146,18 @@ class ChatEncoder:
 
     def _nothing(self, event: AnswerEvent, parts: list[bytes]) -> None:
         pass
+
+    def _add_cited(self, batch: list[AnswerEvent]) -> bool:
+        """Keep a batch of text where its positions matter; whether it has to be looked at more closely."""
+        if self._citations is not None:
+            if self._citations.gap:
+                return True
+            self._citations.add_text([event[1] for event in batch])
+        return False
+
+    def _search(self, event: AnswerEvent, parts: list[bytes]) -> None:
+        if self._citations is not None:
+            self._citations.add_hits(event[3])
 
     def _tool_start(self, event: AnswerEvent, parts: list[bytes]) -> None:
         _, call_id, name = event
@@ -179,7 +202,7 @@ _MOVES: Final[dict[tuple[Open, int], _Move]] = {
     (Open.NONE, THINKING): ChatEncoder._thinking,
     (Open.NONE, THINKING_END): ChatEncoder._nothing,
     (Open.NONE, REDACTED): ChatEncoder._nothing,
-    (Open.NONE, SEARCH): ChatEncoder._nothing,
+    (Open.NONE, SEARCH): ChatEncoder._search,
     (Open.NONE, TOOL_START): ChatEncoder._tool_start,
     (Open.CALL, TOOL_INPUT): ChatEncoder._tool_input,
     (Open.CALL, TOOL_END): ChatEncoder._tool_end,

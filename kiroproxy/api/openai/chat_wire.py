@@ -16,12 +16,14 @@ class ChatStyle:
     ``include_usage``: the stream ends with a chunk of numbers. ``legacy``: the client speaks of
     ``functions``, so a call is a ``function_call``. ``custom``: tools whose input is plain text;
     ``custom_as_function``: their calls look like functions whose arguments are that text.
+    ``searching``: a web search may happen, whose findings the answer cites.
     """
 
     include_usage: bool = False
     legacy: bool = False
     custom: frozenset[str] = frozenset()
     custom_as_function: bool = False
+    searching: bool = False
 
     def keys(self, name: str) -> tuple[str, str]:
         """Where a call of the tool ``name`` has its body, and that body its input."""

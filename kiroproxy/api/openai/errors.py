@@ -24,7 +24,9 @@ from kiroproxy.errors import Kind, KiroProxyError
 #: The SDKs do not wait longer, and try at once instead.
 MAX_CLIENT_WAIT_S: Final = 60
 
-_TOO_LONG: Final = "Input tokens exceed the configured limit, the maximum context length of the model."
+_TOO_LONG: Final = (
+    "Input tokens exceed the configured limit, the maximum context length of the model."
+)
 
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|$)")
 
@@ -81,11 +83,16 @@ def error_fields(error: KiroProxyError) -> dict[str, Any]:
     if param is None and error.kind is Kind.MODEL_NOT_FOUND:
         param = "model"
     message = told_message(error)
+    if param is not None:
+        spelled = _INDEX.sub(r"[\1]", param)
+        if message.startswith(f"{param}:"):  # one path, one spelling
+            message = spelled + message[len(param) :]
+        param = spelled
     if error.kind is Kind.PROMPT_TOO_LONG:
         message = f"{message} {_TOO_LONG}"
     return {
         "message": message,
         "type": row.type,
-        "param": None if param is None else _INDEX.sub(r"[\1]", param),
-        "code": row.code,
+        "param": param,
+        "code": error.code or row.code,
     }

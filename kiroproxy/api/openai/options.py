@@ -61,6 +61,9 @@ def parse_format(value: object, path: Path) -> dict[str, Any] | None:
     if form.get("json_schema") is not None:
         path = (*path, "json_schema")
         form = mapping(form["json_schema"], path)
+    elif form.get("schema") is None:
+        place = "schema" if path[0] == "text" else "json_schema"
+        fail((*path, place), "must be an object")
     if form.get("schema") is None:
         return _ANY_OBJECT
     return free_form(form["schema"], path, "schema")

@@ -1,7 +1,8 @@
 """Content parts of both OpenAI dialects → neutral blocks.
 
 Chat Completions and Responses spell the same things differently (``text`` and ``input_text``), and some
-clients mix the two, so one table knows all spellings. Types nobody here knows are named in ``ignored``.
+clients mix the two, so one table knows all spellings. Any other type is read as the Messages API has it
+(``image`` with a ``source``, ``document``); what is not known there either is named in ``ignored``.
 """
 
 from __future__ import annotations
@@ -9,27 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from kiroproxy.api.anthropic.blocks import parse_block
 from kiroproxy.api.checks import Object, Path, fail, filled_text, mapping, optional_text, text
-from kiroproxy.api.files import (
-    TEXT_TYPES,
-    checked_image,
-    checked_pdf,
-    data_url,
-    decoded_text,
-    titled,
-)
+from kiroproxy.api.files import checked_image, checked_pdf, data_url, decoded_text, titled
 from kiroproxy.api.ignored import Ignored
-from kiroproxy.api.turn import Document, Image, Text
+from kiroproxy.api.media import head
+from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
+from kiroproxy.api.turn import Block, Document, Image, Text
 
 Part = Text | Image | Document
+_PART_KINDS: Final = (Text, Image, Document)
 
-_BY_URL: Final = "fetching URLs is not supported; send the content as a data: URL (base64)"
 _BY_ID: Final = "stored files are not supported; send the content as a data: URL (base64)"
-# Files whose bytes are text whatever their type is called.
-_TEXT_LIKE: Final = frozenset(
-    {"application/json", "application/xml", "application/yaml", "application/x-yaml", *TEXT_TYPES}
-)
-_TEXT_SUFFIXES: Final = (".txt", ".md", ".csv", ".html", ".json", ".xml", ".yaml", ".yml")
+_FILE_RULE: Final = "must be a PDF or a text in UTF-8, in base64"
+_UNTOLD: Final = ("", "application/octet-stream")
+_NEVER_TEXT: Final = ("image/", "audio/")
+_PDF_HEAD_CHARS: Final = 1400  # as far as readers look for its signature
 
 
 def parse_content(content: object, path: Path, ignored: Ignored) -> list[Part]:
@@ -42,11 +38,13 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Part]:
         fail(path, "must be a string or a list of content parts")
     parts: list[Part] = []
     for index, item in enumerate(content):
-        if isinstance(item, str):
-            parts.append(Text(item))
-        else:
-            parts += _parse_part(item, (*path, index), ignored)
+        parts += parse_part(item, (*path, index), ignored)
     return parts
+
+
+def is_own(part: Object) -> bool:
+    """Whether it is one of these dialects' parts; any other type is of the Messages API, or unknown."""
+    return part.get("type") in _PARSERS
 
 
 def parse_texts(content: object, path: Path, ignored: Ignored) -> list[str]:
@@ -59,16 +57,24 @@ def parse_texts(content: object, path: Path, ignored: Ignored) -> list[str]:
     return words
 
 
-def _parse_part(value: object, path: Path, ignored: Ignored) -> list[Part]:
+def parse_part(value: object, path: Path, ignored: Ignored) -> list[Part]:
+    """One part; a string is a text."""
+    if isinstance(value, str):
+        return [Text(value)]
     part = mapping(value, path)
     kind = filled_text(part.get("type"), path, "type")
-    if "cache_control" in part:
-        ignored.add("cache_control")
     parse = _PARSERS.get(kind)
     if parse is None:
-        ignored.add(f"content.{kind}")
-        return []
+        return [_only_part(block, path) for block in parse_block(part, path, ignored)]
+    if "cache_control" in part:
+        ignored.add("cache_control")
     return parse(part, path, ignored)
+
+
+def _only_part(block: Block, path: Path) -> Part:
+    if not isinstance(block, _PART_KINDS):
+        fail(path, "calls, results and thinking can stand in a user's or assistant's message only")
+    return block
 
 
 def _text(part: Object, path: Path, _ignored: Ignored) -> list[Part]:
@@ -91,35 +97,44 @@ def _image(part: Object, path: Path, ignored: Ignored) -> list[Part]:
         image, at = image.get("url"), (*at, "url")
     if detail not in (None, "auto"):
         ignored.add("content.image_url.detail")
-    found = data_url(filled_text(image, at))
+    url = filled_text(image, at)
+    found = data_url(url)
     if found is None:
-        fail(at, _BY_URL)
-    return [checked_image(*found, at, one_url=True)]
+        return [image_by_url(url, at, ignored)]
+    return [noted(checked_image(*found, at, one_url=True), at, ignored)]
 
 
-def _file(part: Object, path: Path, _ignored: Ignored) -> list[Part]:
+def _file(part: Object, path: Path, ignored: Ignored) -> list[Part]:
     """The file's fields stand in ``file`` in Chat Completions and in the part itself in Responses."""
     if part.get("file") is not None:
         path = (*path, "file")
         part = mapping(part["file"], path)
     name = optional_text(part.get("filename"), path, "filename")
-    for key, rule in (("file_id", _BY_ID), ("file_url", _BY_URL)):
-        if part.get("file_data") is None and part.get(key) is not None:
-            fail((*path, key), rule)
+    if part.get("file_data") is None and part.get("file_id") is not None:
+        fail((*path, "file_id"), _BY_ID)
+    if part.get("file_data") is None and part.get("file_url") is not None:
+        at: Path = (*path, "file_url")
+        return [pdf_by_url(name, filled_text(part["file_url"], at), at, ignored)]
     at = (*path, "file_data")
     given = filled_text(part.get("file_data"), at)
     media_type, data = data_url(given) or ("", given)
-    if media_type in ("", "application/octet-stream"):
-        media_type = _type_of(name)
-    if media_type == "application/pdf":
+    if media_type == "application/pdf" or (media_type in _UNTOLD and _is_pdf(name, data)):
         return [checked_pdf(name, data, at)]
-    if media_type.startswith("text/") or media_type in _TEXT_LIKE:
-        return [titled(name, decoded_text(data, at))]
-    fail(at, "must be a data: URL of a PDF or a text file, in base64")
+    if media_type.startswith(_NEVER_TEXT):
+        fail(at, _FILE_RULE)
+    # Whatever the type is called: browsers call .ts a video and most code nothing at all.
+    return [titled(name, _words(data, at))]
 
 
-def _type_of(name: str) -> str:
-    return "text/plain" if name.lower().endswith(_TEXT_SUFFIXES) else "application/pdf"
+def _is_pdf(name: str, data: str) -> bool:
+    return name.lower().endswith(".pdf") or b"%PDF-" in head(data, _PDF_HEAD_CHARS)
+
+
+def _words(data: str, at: Path) -> str:
+    words = decoded_text(data, at)
+    if "\0" in words:
+        fail(at, _FILE_RULE)
+    return words
 
 
 def _audio(_part: Object, path: Path, _ignored: Ignored) -> list[Part]:

@@ -17,19 +17,23 @@ from kiroproxy.api.checks import (
     Object,
     Path,
     array,
+    exact_form,
     fail,
     filled_text,
-    free_form,
     mapping,
     optional_text,
     text,
 )
 from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.openai.blocks import parse_blocks
 from kiroproxy.api.openai.chat_history import call_arguments
 from kiroproxy.api.openai.parts import parse_content, parse_texts
+from kiroproxy.api.openai.past_search import past_search
+from kiroproxy.api.openai.responses_past import kind_of
 from kiroproxy.api.openai.responses_tools import LOCAL_SHELL, TOOL_SEARCH, ResponseTools
 from kiroproxy.api.openai.sealed import unseal
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
+from kiroproxy.api.tools import sent_name
 from kiroproxy.api.turn import (
     Block,
     Message,
@@ -43,9 +47,8 @@ from kiroproxy.api.turn import (
 COMPACTION_TRIGGER: Final = "compaction_trigger"
 _TOOL_ITEMS: Final = ("additional_tools", "tool_search_output")
 _SUMMARY: Final = "This is a summary of the conversation so far, which has been compacted:\n\n"
-_NO_REFERENCES: Final = (
-    "items are not kept here one by one; send the item itself (clients do with store: false)"
-)
+_NO_REFERENCES: Final = "references to kept items are known to /v1/responses only"
+_EARLIER: Final = "previous_response_id"
 
 
 class InputReader:
@@ -58,24 +61,23 @@ class InputReader:
         self._tools = tools
         self._ignored = ignored
 
-    def read(self, items: list[Any], path: Path) -> None:
-        """All items. Raises RequestError."""
-        for index, entry in enumerate(items):
-            item = mapping(entry, (*path, index))
+    def read(self, items: list[Any], earlier: list[Any] | None = None) -> None:
+        """All items, those of ``earlier`` first. Raises RequestError, whose path counts ``items`` alone."""
+        placed = [(item, (_EARLIER, index)) for index, item in enumerate(earlier or [])]
+        placed += [(item, ("input", index)) for index, item in enumerate(items)]
+        for entry, path in placed:
+            item = mapping(entry, path)
             if item.get("type") in _TOOL_ITEMS:
-                self._tools.add_more(item.get("tools"), (*path, index, "tools"))
-        last = len(items) - 1
-        for index, item in enumerate(items):
-            if item.get("type") == COMPACTION_TRIGGER and index == last:
-                self.compaction = True
-            else:
-                self._item(item, (*path, index))
+                self._tools.add_more(item.get("tools"), (*path, "tools"))
+        if items and items[-1].get("type") == COMPACTION_TRIGGER:
+            self.compaction = True
+            placed.pop()
+        for item, path in placed:
+            self._item(item, path)
 
     def _item(self, item: Object, path: Path) -> None:
-        kind = item.get("type")
-        if kind is None and "role" in item:
-            kind = "message"
-        if not isinstance(kind, str) or not kind:
+        kind = kind_of(item)
+        if not kind:
             fail((*path, "type"), "must be a string and not empty")
         parse = _ITEMS.get(kind)
         if parse is not None:
@@ -105,8 +107,8 @@ class InputReader:
         elif role in ("user", "assistant"):
             if item.get("content") is None:
                 fail(at, "must be a string or a list of content parts")
-            parts = parse_content(item["content"], at, self._ignored)
-            self.messages.append(Message(role, [*parts]))
+            blocks = parse_blocks(item["content"], at, self._ignored)
+            self.messages.append(Message(role, blocks))
         else:
             fail((*path, "role"), "must be user, assistant, system or developer")
 
@@ -132,7 +134,7 @@ class InputReader:
         )
 
     def _shell_call(self, item: Object, path: Path) -> None:
-        action = free_form(item.get("action"), path, "action")
+        action = exact_form(item.get("action"), path, "action")
         given = {key: value for key, value in action.items() if key != "type" and value is not None}
         self._assistant(ToolUse(_call_id(item, path), LOCAL_SHELL, given))
 
@@ -142,27 +144,28 @@ class InputReader:
 
     def _tool_search_call(self, item: Object, path: Path) -> None:
         arguments = item.get("arguments")
-        given = free_form(arguments, path, "arguments") if isinstance(arguments, dict) else {}
+        given = exact_form(arguments, path, "arguments") if isinstance(arguments, dict) else {}
         self._assistant(ToolUse(_call_id(item, path), TOOL_SEARCH, given))
 
     def _tool_search_output(self, item: Object, path: Path) -> None:
         names = [self._listed(tool) for tool in array(item.get("tools"), path, "tools")]
-        found = ", ".join(name for name in names if name)
+        found = ", ".join(filter(None, names))
         words = f"These tools can be called now: {found}" if found else "No tool was found."
         self._user(ToolResult(_call_id(item, path), [Text(words)]))
 
     def _listed(self, tool: object) -> str:
-        """The flat names that a tool or a namespace has brought."""
+        """The names that a tool or a namespace has brought, as the model knows them."""
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
             return ""
         name: str = tool["name"]
         if tool.get("type") != "namespace":
-            return name
+            return sent_name(name)
         inner = tool.get("tools")
         names = (
             [m.get("name") for m in inner if isinstance(m, dict)] if isinstance(inner, list) else []
         )
-        return ", ".join(self._tools.flat(name, n) for n in names if isinstance(n, str))
+        flat = (self._tools.flat(name, inner) for inner in names if isinstance(inner, str))
+        return ", ".join(map(sent_name, flat))
 
     def _additional_tools(self, item: Object, path: Path) -> None:
         """Read before everything else."""
@@ -177,12 +180,8 @@ class InputReader:
         elif words or sealed:
             self._assistant(Reasoning(words or sealed.get("text", ""), sealed.get("signature", "")))
 
-    def _web_search_call(self, item: Object, _path: Path) -> None:
-        action = item.get("action")
-        query = action.get("query") if isinstance(action, dict) else None
-        self._assistant(
-            Text(f"[web search: {query}]" if isinstance(query, str) else "[web search]")
-        )
+    def _web_search_call(self, item: Object, path: Path) -> None:
+        self._assistant(*past_search(item, ".".join(map(str, path))))
 
     def _compaction(self, item: Object, path: Path) -> None:
         sealed = unseal(optional_text(item.get("encrypted_content"), path, "encrypted_content"))

@@ -7,8 +7,9 @@ import orjson
 from kiroproxy.api.events import AnswerEvent, Ending
 from kiroproxy.api.openai.responses_items import Items
 from kiroproxy.api.openai.responses_output import Item
+from kiroproxy.api.openai.responses_past import is_users, listed, with_ids
 from kiroproxy.api.openai.responses_style import ResponsesStyle
-from kiroproxy.api.openai.responses_wire import ResponseObject
+from kiroproxy.api.openai.responses_wire import ResponseObject, usage_fields
 
 
 class ResponsesFold:
@@ -40,3 +41,22 @@ class ResponsesFold:
 
     def closed(self, item: Item, status: str) -> None:
         """The item is in ``done``."""
+
+
+class CompactionFold(ResponsesFold):
+    """The answer of ``/v1/responses/compact``: what the user has said, and a summary of the rest."""
+
+    def __init__(self, response_id: str, created_s: int, style: ResponsesStyle) -> None:
+        super().__init__(response_id, "", created_s, style)
+        self._head = {
+            "id": response_id,
+            "object": "response.compaction",
+            "created_at": created_s,
+        }
+        self._said = [listed(item) for item in with_ids(style.items, response_id) if is_users(item)]
+
+    def finish(self, ending: Ending) -> bytes:
+        """The whole JSON body."""
+        self._items.finish(ending)
+        output = [*self._said, *self._items.done]
+        return orjson.dumps({**self._head, "output": output, "usage": usage_fields(ending.usage)})

@@ -17,10 +17,11 @@ from kiroproxy.api.checks import (
     filled_text,
     flag,
     free_form,
-    load_object,
     mapping,
     optional_text,
+    parse_exactly,
 )
+from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unused, shown
 from kiroproxy.api.openai.options import (
     parse_effort,
@@ -73,23 +74,24 @@ _COMPACT: Final = (
 
 def parse_responses_request(body: bytes, headers: GetHeader) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    return parse_responses(load_object(body), headers)
+    return parse_exactly(body, lambda request: parse_responses(request, headers))
 
 
 def parse_responses(request: Object, headers: GetHeader, earlier: list[Any] | None = None) -> Turn:
     """As ``parse_responses_request``, from the JSON object. ``earlier``: the items that stood before,
     when ``previous_response_id`` named a response that is kept."""
-    ignored: Ignored = set()
+    ignored = Ignored()
     model = filled_text(request.get("model"), ("model",))
     _refuse(request)
     tools = ResponseTools(ignored)
     tools.add_all(request.get("tools"), ("tools",))
-    items = _items(request.get("input"))
+    items = _items(request.get("input"), earlier)
     reader = InputReader(tools, ignored)
-    reader.read([*(earlier or []), *items], ("input",))
+    reader.read(items, earlier)
     turn = Turn(model, reader.messages, _system(request, reader))
     style = ResponsesStyle(tools.forms, items=[*(earlier or []), *items])
     _take_tools(request, tools, turn)
+    turn.web_search = without_own_search(turn.web_search, turn.tools, ignored)
     _take_options(request, turn, style, ignored)
     style.echo = _echo(request, turn)
     style.compaction = reader.compaction
@@ -99,6 +101,7 @@ def parse_responses(request: Object, headers: GetHeader, earlier: list[Any] | No
     turn.session = _session(headers)
     note_unused(without_neutral(request), _USED, ignored)
     turn.ignored = shown(ignored)
+    turn.unfinished = ignored.unfinished
     return turn
 
 
@@ -114,11 +117,13 @@ def _refuse(request: Object) -> None:
             fail((name,), rule)
 
 
-def _items(value: object) -> list[Any]:
-    """A string is one user message."""
+def _items(value: object, earlier: list[Any] | None) -> list[Any]:
+    """A string is one user message. A conversation may go on without a word."""
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": value}]
-    if not isinstance(value, list) or not value:
+    if value is None and earlier:
+        return []
+    if not isinstance(value, list) or not (value or earlier):
         fail(("input",), "must be a string or a list of at least one item")
     return value
 

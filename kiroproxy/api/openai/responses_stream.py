@@ -125,10 +125,10 @@ class ResponsesEncoder:
         return _DELTA % (self._before, number, _dumps(text))
 
     def _announced(self, name: str, number: int) -> bytes:
-        return _sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
+        return sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
 
     def _event(self, name: str, fields: dict[str, Any]) -> None:
-        self._parts.append(_sse(name, self._number, fields))
+        self._parts.append(sse(name, self._number, fields))
         self._number += 1
 
     def _taken(self) -> bytes:
@@ -136,6 +136,7 @@ class ResponsesEncoder:
         return b"".join(parts)
 
 
-def _sse(name: str, number: int, fields: dict[str, Any]) -> bytes:
+def sse(name: str, number: int, fields: dict[str, Any]) -> bytes:
+    """One event. ``name`` is its type."""
     data = _dumps({"type": name, "sequence_number": number, **fields})
     return b"event: %b\ndata: %b\n\n" % (name.encode(), data)

@@ -19,14 +19,15 @@ from kiroproxy.api.checks import (
     mapping,
     optional_text,
 )
+from kiroproxy.api.hosted import PREFIX, hosted_search, is_hosted
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.openai.responses_style import FormKind, Forms, ToolForm
 from kiroproxy.api.openai.tools import Offered, add_tool, parse_tool_choice
+from kiroproxy.api.search import SEARCH_TOOL
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
 
 LOCAL_SHELL: Final = "local_shell"
 TOOL_SEARCH: Final = "tool_search"
-_WEB_SEARCH: Final = "web_search"
 
 _SHELL_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -46,7 +47,6 @@ _SHELL_SCHEMA: Final[dict[str, Any]] = {
     },
     "required": ["command"],
 }
-_SEARCH_WITHOUT_EFFECT: Final = ("filters", "user_location")
 
 
 class ResponseTools:
@@ -82,8 +82,8 @@ class ResponseTools:
         """``tool_choice``. Raises RequestError."""
         if isinstance(value, dict):
             kind = value.get("type")
-            if isinstance(kind, str) and kind.startswith(_WEB_SEARCH) and self.web_search:
-                return ToolChoice()
+            if isinstance(kind, str) and kind.startswith(PREFIX) and self.web_search:
+                return ToolChoice(ToolChoiceKind.NAMED, SEARCH_TOOL)
             if kind == LOCAL_SHELL and LOCAL_SHELL in self.offered.names:
                 return ToolChoice(ToolChoiceKind.NAMED, LOCAL_SHELL)
             if isinstance(value.get("name"), str) and isinstance(value.get("namespace"), str):
@@ -101,9 +101,9 @@ class ResponseTools:
 
     def _add(self, tool: Object, path: Path) -> None:
         kind = optional_text(tool.get("type"), path, "type")
-        if kind.startswith(_WEB_SEARCH):
-            self._ignored.update(f"tools.{key}" for key in _SEARCH_WITHOUT_EFFECT if tool.get(key))
-            self.web_search = WebSearch(_WEB_SEARCH)
+        if is_hosted(tool):
+            self.offered.left_out.add(kind)
+            self.web_search = hosted_search(tool, path, self._ignored)
             return
         add = _ADDERS.get(kind)
         if add is not None:

@@ -24,6 +24,7 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
+from kiroproxy.api.hosted import is_hosted
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind
@@ -34,7 +35,7 @@ _SCHEMA_KEYS: Final = ("parameters", "input_schema")
 @dataclass(slots=True)
 class Offered:
     """What a tools list came to. ``custom``: names of the tools that take plain text. ``left_out``: types
-    of hosted tools that do not exist here."""
+    of hosted tools, which are no functions: most of them do not exist here."""
 
     tools: list[Tool] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -53,7 +54,10 @@ def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
     """The whole list. Raises RequestError."""
     offered = Offered()
     for index, entry in enumerate(array(value, path)):
-        add_tool(mapping(entry, (*path, index)), (*path, index), offered, ignored)
+        if is_hosted(entry):
+            offered.left_out.add(entry["type"])  # it is read elsewhere
+        else:
+            add_tool(mapping(entry, (*path, index)), (*path, index), offered, ignored)
     return offered
 
 
@@ -61,7 +65,7 @@ def add_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> No
     """One entry of a tools list, of any type."""
     kind = optional_text(tool.get("type"), path, "type")
     add = _ADDERS.get(kind)
-    if add is None and any(key in tool for key in _SCHEMA_KEYS):
+    if any(key in tool for key in _SCHEMA_KEYS):  # Anthropic calls its functions custom, too
         add = add_function
     if add is not None:
         add(tool, path, offered, ignored)
@@ -123,11 +127,11 @@ def _grammar(value: object, path: Path) -> str:
     return f"The input must follow this grammar ({syntax}):\n{definition}"
 
 
-def parse_functions(value: object, path: Path) -> Offered:
+def parse_functions(value: object, path: Path, ignored: Ignored) -> Offered:
     """The older ``functions`` list: the bodies of functions alone."""
     offered = Offered()
     for index, entry in enumerate(array(value, path)):
-        add_function(mapping(entry, (*path, index)), (*path, index), offered, set())
+        add_function(mapping(entry, (*path, index)), (*path, index), offered, ignored)
     return offered
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kiroproxy.api.anthropic.request import parse_count_tokens, parse_messages_request
 from kiroproxy.api.to_kiro import build
-from kiroproxy.api.tokens import estimate_turn
+from kiroproxy.api.tokens import IMAGE_TOKENS, estimate_turn
 from kiroproxy.api.turn import (
     Document,
     Image,
@@ -64,6 +64,21 @@ def refusal(**fields: Any) -> RequestError:
 def test_parse_smallest_request() -> None:
     assert parse() == Turn("m", parse().messages, max_tokens=9)
     assert parse().messages[0].blocks == [Text("hi")]
+
+
+def test_zero_tokens_are_refused_with_the_reason() -> None:
+    assert "prompt cache" in refusal(max_tokens=0).message
+
+
+def test_large_numbers_of_the_past_keep_their_digits() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {"n": "LARGE", "x": 1.5}}
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [use]}]
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "messages": messages})
+    body = body.replace(b'"LARGE"', b"36893488147419103233")
+    for turn in (parse_messages_request(body, lambda _: None), parse_count_tokens(body)):
+        (made,) = turn.messages[1].blocks
+        assert isinstance(made, ToolUse)
+        assert orjson.dumps(made.input) == b'{"n":36893488147419103233,"x":1.5}'
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"null", b'{"a":NaN}'])
@@ -136,6 +151,15 @@ def test_parse_half_surrogates_become_replacement_characters(text: bytes, repair
         ({"tools": [{"name": "a", "input_schema": "x"}]}, "tools.0.input_schema"),
         ({"tools": [{"name": "a"}, {"name": "a"}]}, "tools.1.name"),
         ({"tools": [{"type": "web_search_1", "max_uses": 0}]}, "tools.0.max_uses"),
+        ({"tools": [{"type": "web_search_1", "allowed_domains": 1}]}, "tools.0.allowed_domains"),
+        (
+            {"tools": [{"type": "web_search_1", "blocked_domains": [""]}]},
+            "tools.0.blocked_domains.0",
+        ),
+        (
+            {"tools": [{"name": "web_search", "input_schema": {}}, {"type": "web_search_1"}]},
+            "tools.1.name",
+        ),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool", "name": "x"}}, "tool_choice.name"),
@@ -172,16 +196,17 @@ def document(**source: Any) -> Any:
         (image(data=GIF), ".source.media_type"),
         (image(media_type="image/tiff"), ".source.media_type"),
         (image(media_type=None), ".source.media_type"),
-        ({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}, ".source"),
-        (
-            {"type": "image", "source": {"type": "url", "url": "data:text/plain,hi"}},
-            ".source.media_type",
-        ),
+        ({"type": "image", "source": {"type": "url", "url": "ftp://x/y.png"}}, ".source.url"),
+        ({"type": "image", "source": {"type": "url"}}, ".source.url"),
+        ({"type": "image", "source": {"type": "url", "url": "data:text/plain,hi"}}, ".source.url"),
         ({"type": "image", "source": {"type": "file", "file_id": "f"}}, ".source"),
         (document(type="base64", media_type="application/pdf", data="AAAA"), ".source.data"),
         (document(type="base64", media_type="application/zip", data="AAAA"), ".source.media_type"),
         (document(type="base64", media_type="text/plain", data="/w=="), ".source.data"),
-        (document(type="url", url="https://x/y.pdf"), ".source"),
+        (document(type="url", url="file:///etc/passwd"), ".source.url"),
+        (document(type="url", url="https://x/" + "y" * 8192), ".source.url"),
+        (document(type="url", url=f"data:text/plain;base64,{PDF}"), ".source.url"),
+        (document(type="file", file_id="f"), ".source"),
         (document(type="else"), ".source.type"),
         (document(type="text"), ".source.data"),
         (document(type="content", content=5), ".source.content"),
@@ -223,9 +248,9 @@ def test_parse_message_reads_as_a_sentence() -> None:
 
 
 def test_parse_too_large_image_is_refused() -> None:
-    data = base64.b64encode(base64.b64decode(PNG) + bytes(10_000_000)).decode()
+    data = base64.b64encode(base64.b64decode(PNG) + bytes(20_000_000)).decode()
     assert refusal(messages=[{"role": "user", "content": [image(data=data)]}]).message.endswith(
-        "an image must not be larger than 10 MB"
+        "an image must not be larger than 20 MB"
     )
 
 
@@ -286,6 +311,36 @@ def test_parse_images() -> None:
         Image("png", PNG),
         Image("webp", WEBP),
     ]
+
+
+def test_content_by_url_waits_to_be_fetched() -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png?s=1"}}
+    paper = document(type="url", url="HTTP://x/y.pdf") | {"title": "Paper"}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [picture]}
+    turn = parse(messages=[{"role": "user", "content": [picture, paper, result, image()]}])
+    first, second, third, fourth = turn.messages[0].blocks
+    assert (first, second, fourth) == (Image("", ""), Document("Paper", "pdf", ""), Image("png", PNG))
+    assert isinstance(third, ToolResult)
+    at = ("messages", 0, "content")
+    assert [(item.path, item.url) for item in turn.unfinished] == [
+        ((*at, 0, "source", "url"), "https://x/y.png?s=1"),
+        ((*at, 1, "source", "url"), "HTTP://x/y.pdf"),
+        ((*at, 2, "content", 0, "source", "url"), "https://x/y.png?s=1"),
+    ]
+    # What is filled in later stands in the conversation.
+    assert [item.block for item in turn.unfinished] == [first, second, third.content[0]]
+    assert turn.unfinished[0].block is first and turn.unfinished[2].block is third.content[0]
+
+
+def test_pdf_in_a_data_url() -> None:
+    block = document(type="url", url=f"data:application/pdf;base64,{PDF}")
+    assert parse_blocks(block) == [Document("T", "pdf", PDF)]
+
+
+def test_counting_takes_urls_as_they_are() -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    assert estimate_turn(parse_count_tokens(orjson.dumps(body))) > IMAGE_TOKENS
 
 
 def test_parse_documents() -> None:
@@ -351,7 +406,7 @@ def test_parse_tool_results() -> None:
     ]
 
 
-def test_parse_server_blocks_become_text() -> None:
+def test_parse_searches_become_calls_and_other_server_blocks_text() -> None:
     hits = [
         {
             "type": "web_search_result",
@@ -370,17 +425,23 @@ def test_parse_server_blocks_become_text() -> None:
     blocks = parse_blocks(
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": hits},
-        {"type": "web_search_tool_result", "content": {"error_code": "unavailable"}},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "srvtoolu_t",
+            "content": {"error_code": "unavailable"},
+        },
         {"type": "server_tool_use", "name": "code_execution", "input": {"code": "1"}},
         {"type": "mcp_tool_result", "tool_use_id": "s", "content": "out"},
         role="assistant",
     )
-    assert [block.text for block in blocks] == [
-        "[web search: q]",
-        "[web search results]\nA · https://a · two words\nB · https://b",
-        '[web search failed] {"error_code":"unavailable"}',
-        '[server_tool_use] {"name":"code_execution","input":{"code":"1"}}',
-        '[mcp_tool_result] {"content":"out"}',
+    found = "Web search results:\nA · https://a · two words\nB · https://b"
+    failed = "The web search failed: unavailable"
+    assert blocks == [
+        ToolUse("srvtoolu_s", "web_search", {"query": "q"}),
+        ToolResult("srvtoolu_s", [Text(found)]),
+        ToolResult("srvtoolu_t", [Text(failed)], True),
+        Text('[server_tool_use] {"name":"code_execution","input":{"code":"1"}}'),
+        Text('[mcp_tool_result] {"content":"out"}'),
     ]
 
 
@@ -475,14 +536,15 @@ def test_parse_server_tools_are_left_out_and_named() -> None:
                 "name": "web_search",
                 "max_uses": 8,
                 "blocked_domains": ["x"],
+                "user_location": {"type": "approximate", "city": "Oslo"},
             },
         ]
     )
     assert turn.tools == []
-    assert turn.web_search == WebSearch("web_search", 8)
+    assert turn.web_search == WebSearch("web_search", 8, (), ("x",), comes_back=True)
     assert turn.ignored == [
-        "tools.blocked_domains",
         "tools.computer_20250124",
+        "tools.user_location",
         "tools.web_fetch_20250910",
     ]
 

@@ -27,6 +27,7 @@ from kiroproxy.api.turn import (
     ToolResult,
     ToolUse,
     Turn,
+    WebSearch,
 )
 from kiroproxy.errors import Kind, RequestError
 from kiroproxy.kiro.models import ModelInfo
@@ -44,6 +45,7 @@ PATCH: dict[str, Any] = {
     "custom": {"name": "apply_patch", "description": "Patches"},
 }
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+CALL: dict[str, Any] = {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}
 
 
 def parse(**fields: Any) -> Turn:
@@ -131,6 +133,15 @@ def test_tool_round() -> None:
     assert made[3] == Message("user", [ToolResult("c2", [Text("a"), Image("png", PNG)])])
 
 
+def test_large_numbers_of_the_past_keep_their_digits() -> None:
+    arguments = '{"id": 36893488147419103233, "at": {"x": [1e99]}}'
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    asked = {"role": "user", "content": "hi"}
+    turn = parse(messages=[asked, {"role": "assistant", "tool_calls": [call]}])
+    sent = build(turn, PLAIN).encode(None)
+    assert b'{"id":36893488147419103233,"at":{"x":[1e99]}}' in sent
+
+
 @pytest.mark.parametrize("arguments", ["{broken", "[1]", '"x"', "null"])
 def test_broken_arguments_of_the_past_are_kept_as_words(arguments: str) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
@@ -208,10 +219,68 @@ def test_refusals_of_the_past_are_words() -> None:
             {"type": "file", "file": {"file_data": f"data:text/x-python;base64,{WORDS}"}},
             Text("Grüße"),
         ),
+        (
+            {"type": "file", "file": {"filename": "main.rs", "file_data": WORDS}},
+            Text('[document "main.rs"]\nGrüße'),
+        ),
+        (
+            {"type": "file", "file": {"file_data": f"data:video/mp2t;base64,{WORDS}"}},
+            Text("Grüße"),
+        ),
+        (
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/gif", "data": GIF},
+            },
+            Image("gif", GIF),
+        ),
+        (
+            {
+                "type": "document",
+                "title": "T",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+            },
+            Document("T", "pdf", PDF),
+        ),
     ],
 )
 def test_part(part: Any, block: Any) -> None:
     assert blocks(part) == [block]
+
+
+def test_blocks_of_the_messages_api() -> None:
+    """Cursor and others put them into Chat messages."""
+    made = says(
+        {"role": "user", "content": "hi"},
+        {
+            "role": "assistant",
+            "reasoning_content": "Hm.",
+            "content": [
+                {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+                {"type": "text", "text": "Look:"},
+                CALL,
+            ],
+            "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": '{"a":1}'}}],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "c",
+                    "is_error": True,
+                    "content": [
+                        {"type": "text", "text": "no"},
+                        {"type": "image_url", "image_url": {"url": f"data:image/gif;base64,{GIF}"}},
+                    ],
+                },
+                {"type": "text", "text": "go on"},
+            ],
+        },
+    )
+    assert made[1].blocks == [Reasoning("Hm.", "s"), Text("Look:"), ToolUse("c", "f", {"a": 1})]
+    result = ToolResult("c", [Text("no"), Image("gif", GIF)], is_error=True)
+    assert made[2].blocks == [result, Text("go on")]
 
 
 def test_unknown_parts_are_named() -> None:
@@ -231,6 +300,7 @@ def test_unknown_parts_are_named() -> None:
         },
         {"type": "function", "name": "f", "description": "d", "parameters": SCHEMA},
         {"name": "f", "description": "d", "input_schema": SCHEMA},
+        {"type": "custom", "name": "f", "description": "d", "input_schema": SCHEMA},
         {"type": "odd", "name": "f", "description": "d", "parameters": SCHEMA},
     ],
 )
@@ -260,10 +330,54 @@ def test_custom_tool_takes_one_text_and_shows_its_grammar(form: dict[str, Any]) 
 
 
 def test_hosted_tools_are_left_out_and_named() -> None:
-    turn = parse(tools=[{"type": "web_search"}, READ], tool_choice={"type": "web_search"})
+    turn = parse(tools=[{"type": "file_search"}, READ], tool_choice={"type": "file_search"})
     assert [tool.name for tool in turn.tools] == ["Read"]
-    assert turn.ignored == ["tool_choice", "tools.web_search"]
+    assert turn.ignored == ["tool_choice", "tools.file_search"]
     assert turn.tool_choice == ToolChoice()
+
+
+@pytest.mark.parametrize(
+    ("tool", "search", "ignored"),
+    [
+        ({"type": "web_search"}, WebSearch("web_search"), []),
+        ({"type": "web_search_preview", "search_context_size": "low"}, WebSearch("web_search"),
+         ["tools.search_context_size"]),
+        ({"type": "web_search", "web_search": {"max_uses": 2}}, WebSearch("web_search", 2), []),
+        (
+            {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.org"]},
+            WebSearch("web_search", 8, ("a.org",)),
+            [],
+        ),
+    ],
+)  # fmt: skip
+def test_hosted_search(tool: dict[str, Any], search: WebSearch, ignored: list[str]) -> None:
+    turn = parse(tools=[tool, READ], tool_choice={"type": tool["type"]})
+    assert [tool.name for tool in turn.tools] == ["Read"]
+    assert (turn.web_search, turn.ignored) == (search, ignored)
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "web_search")
+    assert isinstance(turn.style, ChatStyle) and turn.style.searching
+    alone = parse(tools=[tool], tool_choice="required")
+    assert (alone.web_search, alone.tools) == (search, [])
+
+
+def test_search_options() -> None:
+    assert parse(web_search_options={}).web_search == WebSearch("web_search")
+    told = parse(web_search_options={"search_context_size": "high", "user_location": None})
+    assert told.ignored == ["web_search_options.search_context_size"]
+    assert parse(web_search_options=None).web_search is None
+    with pytest.raises(RequestError) as caught:
+        parse(web_search_options=True)
+    assert caught.value.param == "web_search_options"
+
+
+def test_own_function_called_web_search_stays_one() -> None:
+    own = {"type": "function", "function": {"name": "web_search"}}
+    turn = parse(tools=[own], web_search_options={})
+    assert [tool.name for tool in turn.tools] == ["web_search"]
+    assert (turn.web_search, turn.ignored) == (None, ["tools.web_search"])
+    with pytest.raises(RequestError) as caught:
+        parse(tools=[{"type": "web_search", "max_uses": "many"}])
+    assert caught.value.param == "tools.0.max_uses"
 
 
 @pytest.mark.parametrize(
@@ -428,6 +542,19 @@ def _image(url: Any) -> dict[str, Any]:
     return _content({"type": "image_url", "image_url": {"url": url}})
 
 
+def test_content_by_url_waits_to_be_fetched() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://x/a.png"}}
+    paper = {"type": "input_file", "filename": "a.pdf", "file_url": "http://x/a.pdf"}
+    turn = parse(messages=[{"role": "user", "content": [picture, paper]}])
+    assert turn.messages[0].blocks == [Image("", ""), Document("a.pdf", "pdf", "")]
+    assert [(item.path, item.url) for item in turn.unfinished] == [
+        (("messages", 0, "content", 0, "image_url", "url"), "https://x/a.png"),
+        (("messages", 0, "content", 1, "file_url"), "http://x/a.pdf"),
+    ]
+    blocks = turn.messages[0].blocks
+    assert all(item.block is block for item, block in zip(turn.unfinished, blocks, strict=True))
+
+
 AT = "messages.0.content.0"
 CALLS = "messages.0.tool_calls.0"
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -448,7 +575,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "messages.0.content.0",
     ),
     "no image": (_content({"type": "image_url"}), f"{AT}.image_url"),
-    "image by URL": (_image("https://example.org/a.png"), f"{AT}.image_url.url"),
+    "image by URL": (_image("ftp://example.org/a.png"), f"{AT}.image_url.url"),
     "image by id": (_content({"type": "input_image", "file_id": "f"}), f"{AT}.file_id"),
     "image without base64": (_image("data:image/png,abc"), f"{AT}.image_url.url"),
     "image of another kind": (_image(f"data:image/png;base64,{GIF}"), f"{AT}.image_url.url"),
@@ -456,13 +583,30 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "image data": (_image("data:image/png;base64,%%%"), f"{AT}.image_url.url"),
     "audio": (_content({"type": "input_audio", "input_audio": {}}), AT),
     "file by id": (_content({"type": "file", "file": {"file_id": "f"}}), f"{AT}.file.file_id"),
-    "file by URL": (_content({"type": "input_file", "file_url": "https://x"}), f"{AT}.file_url"),
+    "file by URL": (_content({"type": "input_file", "file_url": "file:///x"}), f"{AT}.file_url"),
     "no file": (_content({"type": "file", "file": {}}), f"{AT}.file.file_data"),
     "file type": (
         _content({"type": "file", "file": {"file_data": "data:video/mp4;base64,AAAA"}}),
         f"{AT}.file.file_data",
     ),
-    "no PDF": (_content({"type": "file", "file": {"file_data": WORDS}}), f"{AT}.file.file_data"),
+    "no PDF": (
+        _content({"type": "file", "file": {"filename": "a.pdf", "file_data": WORDS}}),
+        f"{AT}.file.file_data",
+    ),
+    "no text": (
+        _content({"type": "file", "file": {"filename": "a.py", "file_data": "AAAA"}}),
+        f"{AT}.file.file_data",
+    ),
+    "no UTF-8": (
+        _content({"type": "file", "file": {"filename": "a.py", "file_data": "////"}}),
+        f"{AT}.file.file_data",
+    ),
+    "call in a tool's content": (
+        {"messages": [{"role": "tool", "tool_call_id": "c", "content": [{**CALL}]}]},
+        "messages.0.content.0",
+    ),
+    "result without id": (_content({"type": "tool_result", "content": "x"}), f"{AT}.tool_use_id"),
+    "call with a list": (_content({**CALL, "input": []}), f"{AT}.input"),
     "calls": (_assistant(tool_calls={}), "messages.0.tool_calls"),
     "call": (_assistant(tool_calls=[1]), CALLS),
     "call id": (_assistant(tool_calls=[{"function": {"name": "f"}}]), f"{CALLS}.id"),
@@ -523,6 +667,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"response_format": "json"}, "response_format"),
     "format type": ({"response_format": {"type": "xml"}}, "response_format.type"),
     "schema": (
+        {"response_format": {"type": "json_schema"}},
+        "response_format.json_schema",
+    ),
+    "no schema": (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": 1}}},
         "response_format.json_schema.schema",
     ),
@@ -685,7 +833,6 @@ def test_what_the_other_way_leaves_unread_is_named() -> None:
         ({"reasoning": {"enabled": True, "exclude": False}}, ["reasoning.enabled"]),
         ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, ["reasoning"]),
         ({"reasoning_effort": "low", "thinking": {"type": "disabled"}}, ["thinking"]),
-        ({"web_search_options": {}}, ["web_search_options"]),
     ],
 )
 def test_reasoning_and_search_without_effect_are_named(

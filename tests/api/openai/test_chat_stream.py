@@ -203,6 +203,31 @@ def test_thinking_is_reasoning_content() -> None:
     assert "reasoning_content" not in fold([(TEXT, "a")])["choices"][0]["message"]
 
 
+def test_a_search_is_cited_in_one_chunk_at_the_end() -> None:
+    """Positions count from the first word of the answer, whatever way it took to the wire."""
+    url = HITS[0].url
+    events: list[AnswerEvent] = [
+        (TEXT, "Grüße. "), (SEARCH, "s", "q", HITS, ""), (TEXT, "See "), (THINKING, "hm"),
+        (THINKING_END, ""), (TEXT, f"{url}, "), (TEXT, "twice."),
+    ]  # fmt: skip
+    text = f"Grüße. See {url}, twice."
+    cited = {"start_index": 11, "end_index": 11 + len(url), "title": HITS[0].title, "url": url}
+    annotations = [{"type": "url_citation", "url_citation": cited}]
+    style = ChatStyle(searching=True)
+    for size in (1, 2, len(events)):
+        batches = [events[at : at + size] for at in range(0, len(events), size)]
+        data = encode(batches, style)
+        assert read_stream(data).text == text
+        chunks = [orjson.loads(line[6:]) for line in data.decode().split("\n\n")[:-2]]
+        deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+        assert [d for d in deltas if "annotations" in d] == [{"annotations": annotations}]
+        assert deltas[-2:] == [{"annotations": annotations}, {}]
+    assert fold(events)["choices"][0]["message"]["annotations"] == annotations
+    assert b"annotations" not in encode([events], PLAIN)
+    assert b"annotations" not in encode([[(TEXT, url)]], style)
+    assert "annotations" not in fold([(TEXT, url)])["choices"][0]["message"]
+
+
 def test_failure_is_the_last_line() -> None:
     encoder = make()
     data = encoder.start(USAGE) + encoder.events([(TEXT, "a"), *CALL[:2]])

@@ -80,6 +80,12 @@ def test_message(kind: Kind, message: str) -> None:
 def test_param_is_spelt_as_openai_does(path: str, param: str) -> None:
     error = orjson.loads(error_body(RequestError(f"{path}: wrong", param=path)))["error"]
     assert error["param"] == param
+    assert error["message"] == f"{param}: wrong"
+
+
+def test_code_of_its_own() -> None:
+    error = RequestError("Gone.", param="previous_response_id", code="previous_response_not_found")
+    assert answer(error)[2]["code"] == "previous_response_not_found"
 
 
 CLASSES: dict[int, type[openai.APIStatusError]] = {

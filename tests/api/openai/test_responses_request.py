@@ -16,6 +16,7 @@ from kiroproxy.api.openai.responses_request import (
 )
 from kiroproxy.api.openai.responses_style import FormKind, ToolForm
 from kiroproxy.api.openai.sealed import seal
+from kiroproxy.api.tools import ToolNames
 from kiroproxy.api.turn import (
     Document,
     Image,
@@ -93,6 +94,25 @@ def test_content_parts() -> None:
     assert document.name == "a.pdf"
 
 
+def test_content_by_url_waits_to_be_fetched() -> None:
+    turn = parse(
+        input=[
+            user({"type": "input_image", "image_url": "https://x/a.png"}),
+            {"type": "function_call", "call_id": "c", "name": "echo", "arguments": "{}"},
+            {
+                "type": "function_call_output",
+                "call_id": "c",
+                "output": [{"type": "input_image", "image_url": "https://x/b.png"}],
+            },
+        ]
+    )
+    assert [(item.path, item.url) for item in turn.unfinished] == [
+        (("input", 0, "content", 0, "image_url"), "https://x/a.png"),
+        (("input", 2, "output", 0, "image_url"), "https://x/b.png"),
+    ]
+    assert turn.unfinished[0].block is turn.messages[0].blocks[0]
+
+
 def test_calls_and_outputs() -> None:
     assert messages(
         {"role": "user", "content": "go"},
@@ -155,14 +175,14 @@ def test_reasoning_comes_back() -> None:
 def test_other_items() -> None:
     turn = parse(
         input=[
-            {"type": "web_search_call", "id": "ws", "action": {"type": "search", "query": "kiro"}},
+            {"type": "web_search_call", "id": "ws", "action": {"type": "open_page", "url": "u"}},
             {"type": "file_search_call", "id": "fs", "queries": ["q"], "status": "completed"},
             {"type": "compaction", "encrypted_content": seal({"summary": "It began."})},
             {"type": "hologram", "id": "x"},
         ]
     )
     first, second, third = [message.blocks[0] for message in turn.messages]
-    assert first == Text("[web search: kiro]")
+    assert first == Text("[web search]")
     assert second == Text('[file_search_call] {"queries":["q"]}')
     assert isinstance(third, Text)
     assert third.text.endswith("It began.")
@@ -207,6 +227,18 @@ def test_custom_tool_with_its_grammar() -> None:
     assert "start: BEGIN" in tool.description
     assert list(tool.schema["properties"]) == ["input"]
     assert style_of(turn).forms["apply_patch"].kind is FormKind.CUSTOM
+
+
+def test_found_tools_are_told_by_the_names_the_model_knows() -> None:
+    long = "x" * 80
+    output = {"type": "tool_search_output", "call_id": "c", "tools": [{**ECHO, "name": long}]}
+    turn = parse(input=[{"role": "user", "content": "hi"}, output])
+    (result,) = turn.messages[1].blocks
+    assert isinstance(result, ToolResult)
+    (words,) = result.content
+    assert isinstance(words, Text)
+    name = words.text.removeprefix("These tools can be called now: ")
+    assert ToolNames(tool.name for tool in turn.tools).renamed() == {name: long}
 
 
 def test_tools_as_input_items() -> None:
@@ -254,7 +286,56 @@ def test_local_shell() -> None:
 def test_web_search(kind: str) -> None:
     turn = parse(tools=[{"type": kind}], tool_choice={"type": kind})
     assert turn.web_search == WebSearch("web_search")
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "web_search")
     assert not turn.tools
+
+
+def test_web_search_and_its_options() -> None:
+    options = {
+        "filters": {"allowed_domains": ["a.org"], "blocked_domains": ["b.a.org"]},
+        "user_location": {"type": "approximate"},
+        "search_context_size": "low",
+    }
+    turn = parse(tools=[ECHO, {"type": "web_search", **options}])
+    assert turn.web_search == WebSearch("web_search", 8, ("a.org",), ("b.a.org",))
+    assert turn.ignored == ["tools.search_context_size", "tools.user_location"]
+    own = parse(tools=[{"type": "web_search"}, {**ECHO, "name": "web_search"}])
+    assert (own.web_search, own.ignored) == (None, ["tools.web_search"])
+    choice = {"type": "allowed_tools", "tools": [{"type": "web_search"}]}
+    assert parse(tools=[ECHO, {"type": "web_search"}], tool_choice=choice).tools == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "failed"),
+    [
+        (
+            {"action": {"query": "q", "sources": [{"type": "url", "url": "https://a"}, 7]}},
+            "Web search results:\nhttps://a\nThe results are not kept; what mattered of them is in "
+            "the answer.",
+            False,
+        ),
+        (
+            {"action": {"queries": ["q"]}},
+            "The results are not kept; what mattered of them is in the answer.",
+            False,
+        ),
+        (
+            {"action": {"query": "q"}, "status": "failed"},
+            "The web search failed: unavailable",
+            True,
+        ),
+    ],
+)
+def test_past_search_is_a_call_and_its_result(
+    fields: dict[str, Any], words: str, failed: bool
+) -> None:
+    (message,) = parse(input=[{"type": "web_search_call", "id": "ws_1", **fields}]).messages
+    assert message.blocks == [
+        ToolUse("ws_1", "web_search", {"query": "q"}),
+        ToolResult("ws_1", [Text(words)], failed),
+    ]
+    (bare,) = parse(input=[{"type": "web_search_call", **fields}]).messages
+    assert isinstance(bare.blocks[0], ToolUse) and bare.blocks[0].id == "ws_input.0"
 
 
 def test_hosted_tools_are_named() -> None:
@@ -378,6 +459,7 @@ def _item(**fields: Any) -> dict[str, Any]:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"model": None}, "model"),
+    ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
     ({"input": None}, "input"),
     ({"input": []}, "input"),
     ({"input": 7}, "input"),
@@ -387,7 +469,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (_item(role="user"), "input.0.content"),
     (_item(role="user", content=[{"type": "input_text"}]), "input.0.content.0.text"),
     (
-        _item(role="user", content=[{"type": "input_image", "image_url": "https://x.org/a.png"}]),
+        _item(role="user", content=[{"type": "input_image", "image_url": "ftp://x.org/a.png"}]),
         "input.0.content.0.image_url",
     ),
     (

@@ -1,0 +1,147 @@
+"""``kiroproxy server --workers N``: what the supervised processes are, and what they share.
+
+On Linux each worker has listening sockets of its own (SO_REUSEPORT) and the kernel deals connections out.
+The parent holds them too, so that connections which wait for a killed worker are served by the next one.
+Elsewhere all workers accept from the parent's one set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kiroproxy import clientkey
+from kiroproxy.app import Running
+from kiroproxy.board import Board
+from kiroproxy.cli.supervisor import Forks, Job, Link, Supervisor
+from kiroproxy.config import Config
+from kiroproxy.errors import ConfigError
+from kiroproxy.http import listening
+from kiroproxy.secret import Secret
+from kiroproxy.usage.team import Place, retire
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one worker process gets. ``sockets``: bound, not listening."""
+
+    link: Link
+    place: Place
+    sockets: list[socket.socket]
+
+    def ready(self, running: Running) -> None:
+        """Tell the parent what the welcome says."""
+        self.link.tell(
+            {
+                "accounts": running.accounts,
+                "problems": running.problems,
+                "notes": running.notes,
+            }
+        )
+
+
+Serve = Callable[[Config, Worker], int]
+"""Runs in the worker until it is told to stop; the exit code."""
+Simulate = Callable[[Link], int]
+"""Runs the simulator; tells its environment (``{"environment": {…}}``)."""
+Announce = Callable[[Running], None]
+
+
+class Sockets:
+    """The listening sockets of all workers. Raises OSError when the address cannot be had."""
+
+    def __init__(self, host: str, port: int, workers: int) -> None:
+        # Alone first: with SO_REUSEPORT another server of this user would share its port in silence.
+        first = listening.bind(host, port, shared=False)
+        self.addresses = [listening.address_of(sock) for sock in first]
+        if not listening.IS_SPREAD_BY_KERNEL:
+            self._each = [first] * workers
+            return
+        listening.close(first)
+        self._each = [self._bound() for _ in range(workers)]
+
+    def of(self, index: int) -> list[socket.socket]:
+        """A worker's; bound anew if they were given up."""
+        if not self._each[index]:
+            self._each[index] = self._bound()
+        return self._each[index]
+
+    def give_up(self, index: int) -> None:
+        """Nobody comes for them soon: connections go to the other workers meanwhile."""
+        if listening.IS_SPREAD_BY_KERNEL:
+            listening.close(self._each[index])
+            self._each[index] = []
+
+    def keep_only(self, index: int | None) -> None:
+        """In a worker all others', in a parent that stops all of them are nobody's business."""
+        kept = [] if index is None else self._each[index]
+        for sockets in self._each:
+            if sockets is not kept:
+                listening.close(sockets)
+
+    def _bound(self) -> list[socket.socket]:
+        made: list[socket.socket] = []
+        for host, port in self.addresses:
+            made += listening.bind(host, port, shared=True)
+        return made
+
+
+def run(
+    config: Config,
+    serve: Serve,
+    announce: Announce,
+    simulate: Simulate | None,
+) -> int:
+    """Serve with ``config.server.workers`` processes until told to stop; the exit code. Raises
+    ConfigError, or OSError when the address cannot be had."""
+    server = config.server
+    key = server.client_token or clientkey.load_or_create(config.state_dir)
+    # One key, also where the state folder cannot keep it.
+    config = dataclasses.replace(config, server=dataclasses.replace(server, client_token=key))
+    sockets = Sockets(server.host, server.port, server.workers)
+    board = Board(server.workers)
+    forks = Forks()
+    essential = None
+    if simulate is not None:
+        essential = forks.fork(simulate)
+        while essential.message is None:
+            if not essential.read():
+                raise ConfigError("the simulator did not start")
+        config = config.with_environment(essential.message["environment"])
+
+    def work(index: int, link: Link) -> int:
+        sockets.keep_only(index)
+        return serve(config, Worker(link, Place(board, index), sockets.of(index)))
+
+    def prepare(index: int) -> None:
+        sockets.of(index)
+
+    def bereaved(index: int, is_replaced_now: bool) -> None:
+        retire(Place(board, index))
+        if not is_replaced_now:
+            sockets.give_up(index)
+
+    def told(messages: list[dict[str, Any]]) -> None:
+        announce(_running(sockets.addresses, key, messages[0]))
+
+    job = Job(
+        work=work,
+        prepare=prepare,
+        bereaved=bereaved,
+        announce=told,
+        leave=lambda: sockets.keep_only(None),
+    )
+    return Supervisor(forks, job, server.workers, server.drain_s, essential).run()
+
+
+def _running(addresses: list[listening.Address], key: Secret, message: dict[str, Any]) -> Running:
+    return Running(
+        urls=[f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in addresses],
+        key=key,
+        accounts=message["accounts"],
+        problems=message["problems"],
+        notes=message["notes"],
+    )

@@ -1,0 +1,39 @@
+"""Settings: one table of names, one frozen dataclass a group, one place that reads them."""
+
+from kiroproxy.config.files import VARIABLE, ConfigFile, default_path, find
+from kiroproxy.config.groups import (
+    MINUTES,
+    SECONDS,
+    Limits,
+    Log,
+    Pool,
+    Prompt,
+    Recording,
+    Server,
+    Upstream,
+)
+from kiroproxy.config.loading import Config, load
+from kiroproxy.config.table import CREDENTIAL_SETTINGS, SETTINGS, Setting
+from kiroproxy.values import is_loopback
+
+__all__ = [
+    "CREDENTIAL_SETTINGS",
+    "MINUTES",
+    "SECONDS",
+    "SETTINGS",
+    "VARIABLE",
+    "Config",
+    "ConfigFile",
+    "Limits",
+    "Log",
+    "Pool",
+    "Prompt",
+    "Recording",
+    "Server",
+    "Setting",
+    "Upstream",
+    "default_path",
+    "find",
+    "is_loopback",
+    "load",
+]

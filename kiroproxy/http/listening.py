@@ -1,0 +1,59 @@
+"""Listening sockets for several processes that serve one address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+IS_SPREAD_BY_KERNEL = sys.platform == "linux"
+"""Whether SO_REUSEPORT spreads connections over the sockets of one address. Elsewhere the last one bound
+may get them all, so there all processes accept from one socket."""
+
+Address = tuple[str, int]
+
+
+def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
+    """One listening socket for each address of ``host``, as asyncio makes them. ``shared``: others may
+    be bound to the same addresses (SO_REUSEPORT). Port 0 takes a free one. Raises OSError."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            _prepare(sock, family, shared=shared)
+            sock.bind(address)
+    except BaseException:
+        close(sockets)
+        raise
+    return sockets
+
+
+def listen(sockets: Sequence[socket.socket], backlog: int) -> None:
+    for sock in sockets:
+        sock.listen(backlog)
+
+
+def close(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        with contextlib.suppress(OSError):
+            sock.close()
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Host and port it is bound to."""
+    host, port = sock.getsockname()[:2]
+    return host, port
+
+
+def _prepare(sock: socket.socket, family: int, *, shared: bool) -> None:
+    sock.setblocking(False)
+    if os.name == "posix":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

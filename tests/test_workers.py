@@ -1,0 +1,201 @@
+"""``kiroproxy server --workers``: real processes, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.e2e.support import KEY, request_bytes
+from tests.processes import Server, environment, is_alive, servers, serving, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+TWO = ("--workers", "2")
+
+
+def sockets_of(pid: int) -> int:
+    """Open sockets of a process."""
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(os.readlink(folder / name).startswith("socket:") for name in os.listdir(folder))
+
+
+async def counted(server: Server) -> int:
+    """Answered requests, as ``/metrics`` has them."""
+    text = (await server.send("GET", "/metrics")).body.decode()
+    found = re.findall(r'^kiroproxy_requests_total\{.*outcome="answered"\} (\d+)$', text, re.M)
+    return sum(map(int, found))
+
+
+async def settled(server: Server, count: int) -> None:
+    """Whoever is asked says so, ten times in a row."""
+    right = 0
+    while right < 10:
+        right = right + 1 if await counted(server) == count else 0
+        await asyncio.sleep(0.02)
+
+
+async def test_connections_are_spread(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        before = {pid: sockets_of(pid) for pid in server.workers()}
+        assert len(before) == 2
+        streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(24)]
+        server.open += [writer for _, writer in streams]
+        await until(lambda: sum(map(sockets_of, before)) >= sum(before.values()) + 24)
+        assert all(sockets_of(pid) > count for pid, count in before.items())
+
+
+async def test_figures_are_everybodys(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        for _ in range(12):
+            assert (await server.ask("[[sim:say one]]")).text == "one"
+        await settled(server, 12)
+        os.kill(min(server.workers()), signal.SIGKILL)
+        await settled(server, 12)
+        assert (await server.ask("[[sim:say one]]")).text == "one"
+        await settled(server, 13)
+        usage = (await server.send("GET", "/api/usage")).json
+        assert usage["totals"]["requests"] == 13
+        text = (await server.send("GET", "/metrics")).body.decode()
+        assert re.findall(r'^process_open_fds\{worker="(\d)"\}', text, re.M) == ["0", "1"]
+
+
+async def test_streams_under_way_are_summed_over_accounts_too(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, pace_s=0.05) as (server, _):
+        for _ in range(8):
+            await server.stream("[[sim:text 5000]]")
+        wanted = ("kiroproxy_active_streams 8\n", "kiroproxy_account_active_requests")
+        while True:
+            text = (await server.send("GET", "/metrics")).body.decode()
+            if wanted[0] in text:
+                break
+        (line,) = [line for line in text.splitlines() if line.startswith(wanted[1])]
+        assert line.endswith(" 8")
+
+
+async def test_events_of_all_workers_come_to_whoever_watches(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        server.open.append(writer)
+        writer.write(request_bytes("GET", "/api/events"))
+        await reader.readuntil(b"event: active")
+        ids: list[str] = []
+        asked = 0
+        while len(ids) < 10:
+            if asked < 10:
+                asked += 1
+                await server.ask("[[sim:say one]]")
+            await reader.readuntil(b"event: request\ndata: ")
+            ids.append(orjson.loads(await reader.readline())["id"])
+        assert len(set(ids)) == 10
+
+
+async def _end_of(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
+async def test_a_killed_worker_loses_its_own_streams_and_is_replaced(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, pace_s=0.05) as (server, kiro):
+        streams = [await server.stream("[[sim:text 5000]]") for _ in range(16)]
+        ends = [asyncio.create_task(_end_of(reader)) for reader, _ in streams]
+        victim = min(server.workers())
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: kiro.open_streams < 16)
+        await until(lambda: len(server.workers()) == 2 and victim not in server.workers())
+        await until(lambda: sum(end.done() for end in ends) + kiro.open_streams == 16)
+        lost = [end.result() for end in ends if end.done()]
+        assert 0 < len(lost) < 16
+        assert not any(b"message_stop" in end for end in lost)
+        for end in ends:
+            end.cancel()
+        for _ in range(8):
+            assert (await server.ask("[[sim:say still here]]")).text == "still here"
+        assert "ended by SIGKILL; a new one starts now" in server.text
+
+
+async def test_sigterm_lets_the_answers_of_all_workers_finish(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, pace_s=0.02) as (server, _):
+        streams = [await server.stream("[[sim:text 30]]") for _ in range(8)]
+        server.tell(signal.SIGTERM)
+        for reader, _ in streams:
+            assert b"event: message_stop" in await reader.readuntil(b"\r\n0\r\n\r\n")
+        assert await server.process.wait() == 0
+        assert server.text.count(" serves on ") == 1
+
+
+async def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, pace_s=0.05) as (server, _):
+        reader, _ = await server.stream("[[sim:text 5000]]")
+        server.tell(signal.SIGINT)
+        await until(lambda: "stopping" in server.text)
+        server.tell(signal.SIGINT)
+        assert await server.process.wait() == 130
+        assert b"message_stop" not in await reader.read()
+
+
+async def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        workers = server.workers()
+        assert len(workers) == 2
+        server.tell(signal.SIGKILL)
+        await until(lambda: not any(map(is_alive, workers)))
+
+
+async def test_sighup_ends_nobody(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        workers = server.workers()
+        server.tell(signal.SIGHUP)
+        for _ in range(8):
+            assert (await server.ask("[[sim:say one]]")).text == "one"
+        assert server.workers() == workers
+
+
+@pytest.mark.parametrize("first", ["1", "2"])
+async def test_a_taken_port_is_told_once(first: str, tmp_path: Path) -> None:
+    async with servers(tmp_path, "--workers", first) as (server, _):
+        given = environment(tmp_path, PORT=str(server.port))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kiroproxy", "server", *TWO, env=given, cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        assert process.returncode == 2
+        assert said.decode().count("PORT: cannot listen") == 1
+
+
+async def test_a_setting_that_only_a_worker_finds_wrong_is_told_once(tmp_path: Path) -> None:
+    given = environment(tmp_path, SSL_CERT_FILE=str(tmp_path / "nothing.pem"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kiroproxy", "server", *TWO, env=given, cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode == 2
+    assert said.decode().count("SSL_CERT_FILE") == 1
+
+
+async def test_demo_with_workers_has_one_simulator(tmp_path: Path) -> None:
+    given = environment(tmp_path, KIROPROXY_STATE_DIR="")
+    async with serving(given, tmp_path, "--demo", *TWO) as server:
+        assert len(server.workers()) == 3
+        for _ in range(6):
+            answer = await server.send(
+                "POST", "/v1/messages",
+                {"model": "claude-sonnet-4-5", "max_tokens": 99,
+                 "messages": [{"role": "user", "content": "[[sim:say demo]]"}]},
+                {"x-api-key": KEY},
+            )  # fmt: skip
+            assert answer.text == "demo"
+        children = server.workers()
+        server.tell(signal.SIGTERM)
+        assert await server.process.wait() == 0
+        assert not any(map(is_alive, children))
