@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -259,15 +260,16 @@ class App:
         reader = ResponsesReader(kept)
         responses = AnswerHandler(RESPONSES, serving, reader)
         compact = AnswerHandler(COMPACT, serving, CompactReader(reader))
-        paused = CodexPause(responses, self._clock, self._config.server.codex_pause_s)
+        pause_s = self._config.server.codex_pause_s
+        pause = partial(CodexPause, clock=self._clock, pause_s=pause_s)
         past = KeptResponses(kept, gate)
         models = ModelsHandler(accounts, gate, self._config.model_aliases)
         static = StaticHandler()
         return [
             Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
             Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
-            Route("POST", "/v1/responses", paused, api=True),
-            Route("POST", "/v1/responses/compact", compact, api=True),
+            Route("POST", "/v1/responses", pause(responses), api=True),
+            Route("POST", "/v1/responses/compact", pause(compact), api=True),
             Route("POST", "/v1/responses/input_tokens", InputTokensHandler(reader, gate), api=True),
             Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
             Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
