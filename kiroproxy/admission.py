@@ -8,10 +8,11 @@ try may be worth it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
 
@@ -19,16 +20,30 @@ RETRY_S: Final = 5.0
 _LEAST_LINE: Final = 16
 
 
+class TimeLimit(NamedTuple):
+    """How long a whole answer may take, with all its tries, and the setting that says so."""
+
+    seconds: float
+    setting: str
+
+
+NO_LIMIT: Final = TimeLimit(math.inf, "")
+
+
 class Admission:
     """For one event loop. ``places`` 0: no limit, and no line."""
 
     def __init__(self, places: int, wait_s: float, session_s: float) -> None:
-        self._places = places
-        self._wait_s = wait_s
-        self._session_s = session_s
+        self.configure(places, wait_s, session_s)
         # A future is done when its place has been handed over; ``active`` counts it by then.
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self.active = 0
+
+    def configure(self, places: int, wait_s: float, session_s: float) -> None:
+        """For those who come from now on; who waits in line or works keeps what it has."""
+        self._places = places
+        self._wait_s = wait_s
+        self._session_s = session_s
 
     @property
     def waiting(self) -> int:
@@ -48,15 +63,16 @@ class Admission:
             self._leave()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[None]:
-        """The block, cut off after the longest time an answer may take. Raises UpstreamTimeoutError."""
+    async def session(self, limit: TimeLimit = NO_LIMIT) -> AsyncIterator[None]:
+        """The block, cut off after ``limit`` or the longest time any answer may take. Raises
+        UpstreamTimeoutError."""
+        least = min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES"))
         try:
-            async with asyncio.timeout(self._session_s):
+            async with asyncio.timeout(least.seconds):
                 yield
         except TimeoutError:
-            minutes = self._session_s / 60
             raise UpstreamTimeoutError(
-                f"The answer took longer than {minutes:g} minutes (SESSION_TIMEOUT_MINUTES).",
+                f"The answer took longer than {least.seconds / 60:g} minutes ({least.setting}).",
                 phase="session",
             ) from None
 

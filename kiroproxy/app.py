@@ -36,7 +36,7 @@ from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.events import EventsHandler
 from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
-from kiroproxy.handlers.health import health, hello
+from kiroproxy.handlers.health import HealthHandler, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
@@ -46,7 +46,8 @@ from kiroproxy.handlers.responses_compact import CompactReader, InputTokensHandl
 from kiroproxy.handlers.responses_kept import KeptResponses
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
-from kiroproxy.http import HttpServer, Route, Router
+from kiroproxy.handlers.system_prompt import SystemPrompt
+from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
@@ -62,7 +63,7 @@ from kiroproxy.upstream import (
     UpstreamClient,
     load_tls_context,
 )
-from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
+from kiroproxy.upstream.calls import REFRESH_TIMEOUTS, CallTimeouts, KiroCalls
 from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
@@ -120,6 +121,8 @@ class App:
         ledger.prune()
         await journal.restore()
         prompts = self._prompts(feed, key)
+        system_prompt = SystemPrompt(self._clock)
+        await system_prompt.use(config.prompt)
         tls = await self._tls()
         calls = self._calls(tls)
         finisher = self._finisher(tls)
@@ -140,12 +143,13 @@ class App:
             self.metrics,
             _retry_policy(config.limits),
             aliases=config.model_aliases,
+            description_chars=config.prompt.description_chars,
         )
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
         answering = StructuredRelay(SearchingRelay(relay))
-        serving = self._serving(answering, gate, journal, finisher, prompts)
+        serving = self._serving(answering, gate, journal, finisher, system_prompt, prompts)
         team = self._team(accounts, journal)
         views = Accounts(accounts, quotas, team, self._clock)
         events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
@@ -154,7 +158,7 @@ class App:
             *self._figures(LocalGate(gate), accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
-        server = HttpServer(Router(routes), error_renderer=render_error)
+        server = HttpServer(Router(routes), _http_limits(config.server), error_renderer=render_error)
         self._server = server
         addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -196,7 +200,7 @@ class App:
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
+        timeouts = _call_timeouts(upstream)
         return KiroCalls(client, overrides, timeouts, self.metrics)
 
     def _finisher(self, tls: ssl.SSLContext | None) -> Finisher:
@@ -233,6 +237,7 @@ class App:
         gate: Gate,
         journal: Journal,
         finisher: Finisher,
+        system_prompt: SystemPrompt,
         prompts: PromptLog | None,
     ) -> Serving:
         server, limits = self._config.server, self._config.limits
@@ -246,7 +251,10 @@ class App:
             finisher,
             self._clock,
             server.ping_interval_s,
+            system_prompt,
+            limits,
             server.strict,
+            server.whole_streams,
             prompts,
         )
 
@@ -256,29 +264,31 @@ class App:
         accounts: AccountManager,
         kept: ResponseStore,
     ) -> list[Route]:
-        gate = serving.gate
+        gate, system_prompt = serving.gate, serving.system_prompt
         reader = ResponsesReader(kept)
+        input_tokens = InputTokensHandler(reader, gate, system_prompt)
         responses = AnswerHandler(RESPONSES, serving, reader)
         compact = AnswerHandler(COMPACT, serving, CompactReader(reader))
         pause_s = self._config.server.codex_pause_s
         pause = partial(CodexPause, clock=self._clock, pause_s=pause_s)
         past = KeptResponses(kept, gate)
         models = ModelsHandler(accounts, gate, self._config.model_aliases)
+        count_tokens = CountTokensHandler(gate, system_prompt)
         static = StaticHandler()
         return [
             Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
             Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
             Route("POST", "/v1/responses", pause(responses), api=True),
             Route("POST", "/v1/responses/compact", pause(compact), api=True),
-            Route("POST", "/v1/responses/input_tokens", InputTokensHandler(reader, gate), api=True),
+            Route("POST", "/v1/responses/input_tokens", input_tokens, api=True),
             Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
             Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
             Route("GET", "/v1/responses/{id}/input_items", past.input_items, api=True),
             Route("POST", "/v1/responses/{id}/cancel", past.cancel, api=True),
-            Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
+            Route("POST", "/v1/messages/count_tokens", count_tokens, api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),
-            Route("GET", "/health", health),
+            Route("GET", "/health", HealthHandler(self._config.server.instance)),
             Route("GET", "/api/hello", hello),
             Route("GET", "/", static.page),
             Route("GET", "/static/{name}", static.file),
@@ -300,7 +310,7 @@ class App:
             Route("GET", "/api/requests", admin.requests),
         ]
         if self._config.usage.metrics:
-            metrics = MetricsHandler(gate, team, accounts, quotas)
+            metrics = MetricsHandler(gate, team, accounts, quotas, self._config.server.instance)
             routes.append(Route("GET", "/metrics", metrics))
         return routes
 
@@ -342,6 +352,18 @@ def _retry_policy(limits: Limits) -> RetryPolicy:
         max_billed_retries=min(1, limits.max_retries),
         base_delay_s=limits.base_delay_s,
     )
+
+
+def _http_limits(server: Server) -> HttpLimits:
+    return HttpLimits(body_timeout_s=server.read_timeout_s, write_stall_s=server.write_timeout_s)
+
+
+def _call_timeouts(upstream: Upstream) -> CallTimeouts:
+    total_s = upstream.refresh_timeout_s
+    part_s = min(REFRESH_TIMEOUTS.idle_s, total_s)
+    connect_s = min(REFRESH_TIMEOUTS.connect_s, total_s)
+    refresh = Timeouts(connect_s, first_byte_s=part_s, idle_s=part_s, total_s=total_s)
+    return CallTimeouts(chat=_chat_timeouts(upstream), refresh=refresh)
 
 
 def _chat_timeouts(upstream: Upstream) -> Timeouts:

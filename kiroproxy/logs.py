@@ -58,6 +58,10 @@ def _one_line(text: str) -> str:
 class _Redaction(logging.Filter):
     """Formats early, so that arguments and tracebacks are covered too; once, for all handlers."""
 
+    def __init__(self, instance: str) -> None:
+        super().__init__()
+        self._instance = instance
+
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "request_id"):
             return True
@@ -68,6 +72,7 @@ class _Redaction(logging.Filter):
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         record.request_id = request_id.get()
+        record.instance = self._instance
         return True
 
 
@@ -75,6 +80,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = dict(getattr(record, "fields", {}))
     if rid := getattr(record, "request_id", ""):
         fields.setdefault("request_id", rid)
+    if instance := getattr(record, "instance", ""):
+        fields.setdefault("instance", instance)
     return fields
 
 
@@ -117,7 +124,7 @@ def setup(config: Log) -> None:
         handlers.append(_file_handler(config.file))
     formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
     for handler in handlers or [logging.NullHandler()]:
-        handler.addFilter(_Redaction())
+        handler.addFilter(_Redaction(config.instance))
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(config.level.upper())

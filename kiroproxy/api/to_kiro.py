@@ -39,7 +39,7 @@ from kiroproxy.api.history import AssistantStep, UserStep, repair
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
 from kiroproxy.api.tokens import estimate_turn
-from kiroproxy.api.tools import Declared, ToolNames
+from kiroproxy.api.tools import DESCRIPTION_CHARS, Declared, ToolNames
 from kiroproxy.api.turn import (
     Document,
     Reasoning,
@@ -111,22 +111,25 @@ class KiroRequest:
         return wire.encode_body(state, profile_arn, fields)
 
 
-def build(turn: Turn, model: ModelInfo) -> KiroRequest:
+def build(
+    turn: Turn, model: ModelInfo, description_chars: int = DESCRIPTION_CHARS
+) -> KiroRequest:
     """Make the request of a Turn. Never fails for a Turn that a dialect's parser has made.
 
-    Adds to ``turn.ignored`` what this model cannot do.
+    Adds to ``turn.ignored`` what this model cannot do. ``description_chars``: a tool's longer description
+    stands in the system prompt.
     """
-    return _Builder(turn, model).build()
+    return _Builder(turn, model, description_chars).build()
 
 
 class _Builder:
     """One pass over one Turn."""
 
-    def __init__(self, turn: Turn, model: ModelInfo) -> None:
+    def __init__(self, turn: Turn, model: ModelInfo, description_chars: int) -> None:
         self._turn = turn
         self._model = model
         self._names = ToolNames(tool.name for tool in turn.tools)
-        self._declared = Declared()
+        self._declared = Declared(description_chars)
         self._fields = self._native_fields()
         self._tags = self._thinking_tags() if self._fields is None else ""
         self._name_ignored()
