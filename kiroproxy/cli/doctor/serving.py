@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +31,21 @@ async def settings(exam: Examination) -> list[Line]:
         origin = config.origins.get(setting.name)
         if origin is not None:
             value = config.values[setting.name]
-            shown = "***" if setting.secret or isinstance(value, Secret) else value
+            shown = "***" if setting.secret else _shown(value)
             lines.append(ok(f"{setting.name}={shown} ({origin})"))
     set_ones = {} if exam.is_demo else config.environment
     named = [name for name in CREDENTIAL_SETTINGS if set_ones.get(name, "").strip()]
     lines += [ok(f"{name}=*** ({_home_of(exam, name)})") for name in named]
     lines += [warn(note, "docs/configuration.md has all settings") for note in config.notes]
     return lines or [ok("all settings have their defaults")]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={item}" for name, item in value.items())
+    return str(value)
 
 
 def _home_of(exam: Examination, name: str) -> str:

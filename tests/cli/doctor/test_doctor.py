@@ -120,6 +120,14 @@ async def test_nobody_listens(tmp_path: Path) -> None:
     assert found.levels("quota") == ["skip"]
 
 
+async def test_service_that_is_silent(tmp_path: Path) -> None:
+    with taken_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        found = await doctor(tmp_path, KIRO_API_KEY="ksk_x", KIRO_API_URL=url)
+    assert found.failed() == ["service"]
+    assert "127.0.0.1" in found.one("service", "fail")
+
+
 async def test_no_sign_in(tmp_path: Path) -> None:
     found = await doctor(tmp_path, KIRO_API_URL="http://127.0.0.1:1")
     assert "sign-in" in found.failed()
@@ -182,6 +190,15 @@ async def test_wrong_key_for_the_server(tmp_path: Path) -> None:
         found = await doctor(tmp_path, "--yes", "--url", url, "--key", "not-the-key", **around)
     assert "wrong key" in found.one("generation", "fail")
     assert "not-the-key" not in found.output
+
+
+async def test_settings_and_their_homes(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MODEL_ALIASES=fast=claude-haiku-4.5\n")
+    found = await doctor(tmp_path, LOG_LEVEL="debug", KIRO_API_URL="http://127.0.0.1:1")
+    said = [line["text"] for line in found.of("settings")]
+    assert "MODEL_ALIASES=fast=claude-haiku-4.5 (.env)" in said
+    assert "LOG_LEVEL=debug (environment)" in said
+    assert "KIRO_CLIENT_TOKEN=*** (environment)" in said
 
 
 async def test_wrong_setting_is_a_finding(tmp_path: Path) -> None:
