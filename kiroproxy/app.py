@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -51,6 +52,7 @@ from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
+from kiroproxy.reloading import Recipes, Reloading, own_ids
 from kiroproxy.retry import RetryPolicy
 from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
@@ -105,6 +107,7 @@ class App:
         self._sockets = sockets
         self._reach = reach
         self._scale = scale
+        self._reloading: Reloading | None = None
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -112,6 +115,7 @@ class App:
         is to be called all the same."""
         config = self._config
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
+        seen = await anyio.to_thread.run_sync(own_ids, config.state_dir)
         loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
         database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
@@ -170,11 +174,31 @@ class App:
         team.start()
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
+        self._reloading = Reloading(
+            config, self._recipes(), serving, relay, calls, accounts, self._models
+        )
+        if config.uses_own_sign_ins:
+            watch = asyncio.create_task(self._reloading.watch_sign_ins(seen), name="sign-ins")
+            self._cleanup.callback(watch.cancel)
         return _running(addresses, key, loaded, accounts, config.notes)
 
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
         await self._cleanup.aclose()
+
+    async def reload(self, config: Config) -> None:
+        """Take new settings and sign-ins up. Raises ConfigError, and changes nothing then."""
+        if self._reloading is not None:
+            await self._reloading.apply(config)
+
+    def _recipes(self) -> Recipes:
+        return Recipes(
+            sign_ins=_load_sign_ins,
+            accounts=lambda config: _account_settings(config, self._workers),
+            retries=lambda config: _retry_policy(config.limits),
+            timeouts=lambda config: _call_timeouts(config.upstream),
+            places=lambda config: share(config.limits.sessions, self._workers),
+        )
 
     def hurry(self) -> None:
         """Whoever stops the program does not want to wait for running answers."""
@@ -272,7 +296,7 @@ class App:
         pause_s = self._config.server.codex_pause_s
         pause = partial(CodexPause, clock=self._clock, pause_s=pause_s)
         past = KeptResponses(kept, gate)
-        models = ModelsHandler(accounts, gate, self._config.model_aliases)
+        self._models = models = ModelsHandler(accounts, gate, self._config.model_aliases)
         count_tokens = CountTokensHandler(gate, system_prompt)
         static = StaticHandler()
         return [

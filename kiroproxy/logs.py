@@ -114,14 +114,14 @@ class _JsonFormatter(logging.Formatter):
 def setup(config: Log) -> None:
     """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
     logger = logging.getLogger("kiroproxy")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
     handlers: list[logging.Handler] = []
     if config.console:
         handlers.append(logging.StreamHandler(sys.stderr))
     if config.file is not None:
         handlers.append(_file_handler(config.file))
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
     formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
     for handler in handlers or [logging.NullHandler()]:
         handler.addFilter(_Redaction(config.instance))
