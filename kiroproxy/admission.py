@@ -8,9 +8,10 @@ try may be worth it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
 
@@ -18,16 +19,30 @@ RETRY_S: Final = 5.0
 _LEAST_LINE: Final = 16
 
 
+class TimeLimit(NamedTuple):
+    """How long a whole answer may take, with all its tries, and the setting that says so."""
+
+    seconds: float
+    setting: str
+
+
+NO_LIMIT: Final = TimeLimit(math.inf, "")
+
+
 class Admission:
     """For one event loop. ``places`` 0: no limit, and no line."""
 
     def __init__(self, places: int, wait_s: float, session_s: float) -> None:
-        self._places = places
-        self._wait_s = wait_s
-        self._session_s = session_s
+        self.configure(places, wait_s, session_s)
         # A future is done when its place has been handed over; ``active`` counts it by then.
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self.active = 0
+
+    def configure(self, places: int, wait_s: float, session_s: float) -> None:
+        """For those who come from now on; who waits in line or works keeps what it has."""
+        self._places = places
+        self._wait_s = wait_s
+        self._session_s = session_s
 
     @property
     def waiting(self) -> int:
@@ -38,9 +53,10 @@ class Admission:
         """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
         return _Place(self)
 
-    def session(self) -> _Session:
-        """The block, cut off after the longest time an answer may take. Raises UpstreamTimeoutError."""
-        return _Session(self._session_s)
+    def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
+        """The block, cut off after ``limit`` or the longest time any answer may take. Raises
+        UpstreamTimeoutError."""
+        return _Session(min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")))
 
     async def enter(self) -> None:
         """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
@@ -93,11 +109,11 @@ class _Place:
 class _Session:
     """``asyncio.timeout`` with our own error."""
 
-    __slots__ = ("_session_s", "_timeout")
+    __slots__ = ("_limit", "_timeout")
 
-    def __init__(self, session_s: float) -> None:
-        self._session_s = session_s
-        self._timeout = asyncio.timeout(session_s)
+    def __init__(self, limit: TimeLimit) -> None:
+        self._limit = limit
+        self._timeout = asyncio.timeout(limit.seconds)
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -113,9 +129,9 @@ class _Session:
         except TimeoutError:
             exc_type = TimeoutError
         if exc_type is not None and issubclass(exc_type, TimeoutError):
-            minutes = self._session_s / 60
+            limit = self._limit
             raise UpstreamTimeoutError(
-                f"The answer took longer than {minutes:g} minutes (SESSION_TIMEOUT_MINUTES).",
+                f"The answer took longer than {limit.seconds / 60:g} minutes ({limit.setting}).",
                 phase="session",
             ) from None
 

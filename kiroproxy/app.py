@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -35,7 +37,7 @@ from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.events import EventsHandler
 from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
-from kiroproxy.handlers.health import health, hello
+from kiroproxy.handlers.health import HealthHandler, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
@@ -45,10 +47,12 @@ from kiroproxy.handlers.responses_compact import CompactReader, InputTokensHandl
 from kiroproxy.handlers.responses_kept import KeptResponses
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
-from kiroproxy.http import HttpServer, Route, Router
+from kiroproxy.handlers.system_prompt import SystemPrompt
+from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
+from kiroproxy.reloading import Recipes, Reloading, own_ids
 from kiroproxy.retry import RetryPolicy
 from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
@@ -61,7 +65,7 @@ from kiroproxy.upstream import (
     UpstreamClient,
     load_tls_context,
 )
-from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
+from kiroproxy.upstream.calls import REFRESH_TIMEOUTS, CallTimeouts, KiroCalls
 from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
@@ -103,6 +107,7 @@ class App:
         self._sockets = sockets
         self._reach = reach
         self._scale = scale
+        self._reloading: Reloading | None = None
         self.metrics = Metrics()
 
     async def start(self) -> Running:
@@ -110,6 +115,7 @@ class App:
         is to be called all the same."""
         config = self._config
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
+        seen = await anyio.to_thread.run_sync(own_ids, config.state_dir)
         loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
         database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
@@ -119,6 +125,8 @@ class App:
         ledger.prune()
         await journal.restore()
         prompts = self._prompts(feed, key)
+        system_prompt = SystemPrompt(self._clock)
+        await system_prompt.use(config.prompt)
         tls = await self._tls()
         calls = self._calls(tls)
         finisher = self._finisher(tls)
@@ -139,12 +147,13 @@ class App:
             self.metrics,
             _retry_policy(config.limits),
             aliases=config.model_aliases,
+            description_chars=config.prompt.description_chars,
         )
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
         answering = StructuredRelay(SearchingRelay(relay))
-        serving = self._serving(answering, gate, journal, finisher, prompts)
+        serving = self._serving(answering, gate, journal, finisher, system_prompt, prompts)
         team = self._team(accounts, journal)
         views = Accounts(accounts, quotas, team, self._clock)
         events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
@@ -153,7 +162,7 @@ class App:
             *self._figures(LocalGate(gate), accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
-        server = HttpServer(Router(routes), error_renderer=render_error)
+        server = HttpServer(Router(routes), _http_limits(config.server), error_renderer=render_error)
         self._server = server
         addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -165,11 +174,31 @@ class App:
         team.start()
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
+        self._reloading = Reloading(
+            config, self._recipes(), serving, relay, calls, accounts, self._models
+        )
+        if config.uses_own_sign_ins:
+            watch = asyncio.create_task(self._reloading.watch_sign_ins(seen), name="sign-ins")
+            self._cleanup.callback(watch.cancel)
         return _running(addresses, key, loaded, accounts, config.notes)
 
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
         await self._cleanup.aclose()
+
+    async def reload(self, config: Config) -> None:
+        """Take new settings and sign-ins up. Raises ConfigError, and changes nothing then."""
+        if self._reloading is not None:
+            await self._reloading.apply(config)
+
+    def _recipes(self) -> Recipes:
+        return Recipes(
+            sign_ins=_load_sign_ins,
+            accounts=lambda config: _account_settings(config, self._workers),
+            retries=lambda config: _retry_policy(config.limits),
+            timeouts=lambda config: _call_timeouts(config.upstream),
+            places=lambda config: share(config.limits.sessions, self._workers),
+        )
 
     def hurry(self) -> None:
         """Whoever stops the program does not want to wait for running answers."""
@@ -195,7 +224,7 @@ class App:
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        timeouts = CallTimeouts(chat=_chat_timeouts(upstream))
+        timeouts = _call_timeouts(upstream)
         return KiroCalls(client, overrides, timeouts, self.metrics)
 
     def _finisher(self, tls: ssl.SSLContext | None) -> Finisher:
@@ -232,6 +261,7 @@ class App:
         gate: Gate,
         journal: Journal,
         finisher: Finisher,
+        system_prompt: SystemPrompt,
         prompts: PromptLog | None,
     ) -> Serving:
         server, limits = self._config.server, self._config.limits
@@ -245,7 +275,10 @@ class App:
             finisher,
             self._clock,
             server.ping_interval_s,
+            system_prompt,
+            limits,
             server.strict,
+            server.whole_streams,
             prompts,
         )
 
@@ -255,28 +288,31 @@ class App:
         accounts: AccountManager,
         kept: ResponseStore,
     ) -> list[Route]:
-        gate = serving.gate
+        gate, system_prompt = serving.gate, serving.system_prompt
         reader = ResponsesReader(kept)
+        input_tokens = InputTokensHandler(reader, gate, system_prompt)
         responses = AnswerHandler(RESPONSES, serving, reader)
         compact = AnswerHandler(COMPACT, serving, CompactReader(reader))
-        paused = CodexPause(responses, self._clock, self._config.server.codex_pause_s)
+        pause_s = self._config.server.codex_pause_s
+        pause = partial(CodexPause, clock=self._clock, pause_s=pause_s)
         past = KeptResponses(kept, gate)
-        models = ModelsHandler(accounts, gate, self._config.model_aliases)
+        self._models = models = ModelsHandler(accounts, gate, self._config.model_aliases)
+        count_tokens = CountTokensHandler(gate, system_prompt)
         static = StaticHandler()
         return [
             Route("POST", "/v1/messages", AnswerHandler(MESSAGES, serving), api=True),
             Route("POST", "/v1/chat/completions", AnswerHandler(CHAT, serving), api=True),
-            Route("POST", "/v1/responses", paused, api=True),
-            Route("POST", "/v1/responses/compact", compact, api=True),
-            Route("POST", "/v1/responses/input_tokens", InputTokensHandler(reader, gate), api=True),
+            Route("POST", "/v1/responses", pause(responses), api=True),
+            Route("POST", "/v1/responses/compact", pause(compact), api=True),
+            Route("POST", "/v1/responses/input_tokens", input_tokens, api=True),
             Route("GET", "/v1/responses/{id}", past.retrieve, api=True),
             Route("DELETE", "/v1/responses/{id}", past.delete, api=True),
             Route("GET", "/v1/responses/{id}/input_items", past.input_items, api=True),
             Route("POST", "/v1/responses/{id}/cancel", past.cancel, api=True),
-            Route("POST", "/v1/messages/count_tokens", CountTokensHandler(gate), api=True),
+            Route("POST", "/v1/messages/count_tokens", count_tokens, api=True),
             Route("GET", "/v1/models", models.list, api=True),
             Route("GET", "/v1/models/{id}", models.retrieve, api=True),
-            Route("GET", "/health", health),
+            Route("GET", "/health", HealthHandler(self._config.server.instance)),
             Route("GET", "/api/hello", hello),
             Route("GET", "/", static.page),
             Route("GET", "/static/{name}", static.file),
@@ -298,7 +334,7 @@ class App:
             Route("GET", "/api/requests", admin.requests),
         ]
         if self._config.usage.metrics:
-            metrics = MetricsHandler(gate, team, accounts, quotas)
+            metrics = MetricsHandler(gate, team, accounts, quotas, self._config.server.instance)
             routes.append(Route("GET", "/metrics", metrics))
         return routes
 
@@ -340,6 +376,18 @@ def _retry_policy(limits: Limits) -> RetryPolicy:
         max_billed_retries=min(1, limits.max_retries),
         base_delay_s=limits.base_delay_s,
     )
+
+
+def _http_limits(server: Server) -> HttpLimits:
+    return HttpLimits(body_timeout_s=server.read_timeout_s, write_stall_s=server.write_timeout_s)
+
+
+def _call_timeouts(upstream: Upstream) -> CallTimeouts:
+    total_s = upstream.refresh_timeout_s
+    part_s = min(REFRESH_TIMEOUTS.idle_s, total_s)
+    connect_s = min(REFRESH_TIMEOUTS.connect_s, total_s)
+    refresh = Timeouts(connect_s, first_byte_s=part_s, idle_s=part_s, total_s=total_s)
+    return CallTimeouts(chat=_chat_timeouts(upstream), refresh=refresh)
 
 
 def _chat_timeouts(upstream: Upstream) -> Timeouts:

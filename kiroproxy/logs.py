@@ -81,6 +81,10 @@ def _one_line(text: str) -> str:
 class _Redaction(logging.Filter):
     """Formats early, so that arguments and tracebacks are covered too; once, for all handlers."""
 
+    def __init__(self, instance: str) -> None:
+        super().__init__()
+        self._instance = instance
+
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "request_id"):
             return True
@@ -91,6 +95,7 @@ class _Redaction(logging.Filter):
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         record.request_id = request_id.get()
+        record.instance = self._instance
         return True
 
 
@@ -98,6 +103,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = dict(getattr(record, "fields", {}))
     if rid := getattr(record, "request_id", ""):
         fields.setdefault("request_id", rid)
+    if instance := getattr(record, "instance", ""):
+        fields.setdefault("instance", instance)
     return fields
 
 
@@ -140,17 +147,17 @@ class _JsonFormatter(logging.Formatter):
 def setup(config: Log) -> None:
     """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
     logger = logging.getLogger("kiroproxy")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
     handlers: list[logging.Handler] = []
     if config.console:
         handlers.append(logging.StreamHandler(sys.stderr))
     if config.file is not None:
         handlers.append(_file_handler(config.file))
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
     formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
     for handler in handlers or [logging.NullHandler()]:
-        handler.addFilter(_Redaction())
+        handler.addFilter(_Redaction(config.instance))
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(config.level.upper())

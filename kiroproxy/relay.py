@@ -29,6 +29,7 @@ from kiroproxy.api.events import AnswerEvent, Ending
 from kiroproxy.api.search import is_search_only, search_answer, search_query
 from kiroproxy.api.to_kiro import KiroRequest, build, conversation_id
 from kiroproxy.api.tokens import estimate_turn
+from kiroproxy.api.tools import DESCRIPTION_CHARS
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import (
@@ -148,14 +149,22 @@ class Relay:
         policy: RetryPolicy | None = None,
         rand: Callable[[], float] = random.random,
         aliases: Mapping[str, str] = MappingProxyType({}),
+        description_chars: int = DESCRIPTION_CHARS,
     ) -> None:
         self._accounts = accounts
-        self._aliases = aliases
+        self.configure(policy or RetryPolicy(), aliases, description_chars)
         self._calls = calls
         self._clock = clock
         self._metrics = metrics
-        self._policy = policy or RetryPolicy()
         self._rand = rand
+
+    def configure(
+        self, policy: RetryPolicy, aliases: Mapping[str, str], description_chars: int
+    ) -> None:
+        """For the requests from now on. ``description_chars``: see ``to_kiro.build``."""
+        self._policy = policy
+        self._aliases = aliases
+        self._description_chars = description_chars
 
     async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """Deliver the answer to ``turn``. Raises KiroProxyError; ``delivery.committed`` then tells
@@ -193,7 +202,8 @@ class Relay:
         trace: Trace,
     ) -> Outcome:
         """One try: build, send, then pump until the upstream's end or a local stop."""
-        request = build(turn, lease.model(lease.wanted), lease.session)
+        model = lease.model(lease.wanted)
+        request = build(turn, model, self._description_chars, lease.session)
 
         def encode(profile_arn: str | None) -> bytes:
             return request.encode(

@@ -7,6 +7,7 @@ import pytest
 
 from kiroproxy.config import CREDENTIAL_SETTINGS, SETTINGS, find, load
 from kiroproxy.config.peers import CONFIG_NO_EFFECT, NO_EFFECT, RENAMED
+from kiroproxy.reloading import APPLIED
 
 PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text("utf-8")
 
@@ -66,3 +67,11 @@ def test_the_example_file_works(tmp_path: Path) -> None:
     config = load({}, {}, {}, tmp_path, file)
     assert config.model_aliases == {"fast": "claude-haiku-4.5"}
     assert [note for note in config.notes if "chmod" not in note] == []
+
+
+def test_what_needs_a_restart_is_told() -> None:
+    section = PAGE.split("## Reload")[1].split("\n## ")[0]
+    names = {setting.name for setting in SETTINGS}
+    assert names >= APPLIED
+    told = set(re.findall(r"`([A-Z_]+)`", section))
+    assert told == names - APPLIED

@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("app", "simulator"),
+    ("reloading",),
     ("handlers",),
     ("structured",),
     ("searching",),

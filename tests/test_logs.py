@@ -147,3 +147,13 @@ def test_file_and_console_say_the_same(tmp_path: Path, restored: None) -> None:
         logs.setup(Log(file=file))
         logging.getLogger("kiroproxy.test").info("x" * 50_000)
     assert file.read_text() == stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_instance_stands_in_every_line(format: str, restored: None) -> None:
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.setup(Log(format=format, instance="node-1"))
+        logging.getLogger("kiroproxy.test").info("hello")
+    said = {"text": " instance=node-1", "json": '"instance":"node-1"'}
+    assert said[format] in stream.getvalue()

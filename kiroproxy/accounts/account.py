@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kiroproxy.accounts.catalogue import Catalogue
@@ -71,9 +71,10 @@ _QUOTA_DOUBT_S: Final = 300.0
 _QUOTA_LEAST: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Workshop:
-    """What accounts share. ``changed`` is told an account and its status before."""
+    """What accounts share. ``changed`` is told an account and its status before. ``settings`` are replaced
+    by a reload."""
 
     renewer: Renewer
     clock: Clock
@@ -369,11 +370,27 @@ class Account:
             self._source_after_s = now_s + self._shop.settings.source_poll_s
             self._shop.tasks.spawn(self._reread_source(), f"source of {self.id}")
 
+    def revise(self, found: Credential) -> None:
+        """The same sign-in as it was read again: perhaps with another name, place or token."""
+        self.label = found.label
+        self.credential = replace(
+            self.credential,
+            label=found.label,
+            place=found.place,
+            region_override=found.region_override,
+        )
+        self.pace.limit(self._shop.settings.pace)
+        self._due_epoch_s = self._due()
+        self._shop.tasks.spawn(self._reread_source(), f"source of {self.id}")
+
     async def _reread_source(self) -> None:
+        before = self.credential
         try:
-            found = await self._shop.renewer.store.reread(self.credential)
+            found = await self._shop.renewer.store.reread(before)
         except CredentialError:
             return  # still gone
+        if self.credential is not before:
+            return  # renewed meanwhile
         if found.tokens.refresh != self.credential.tokens.refresh:
             self._take(found)
             self.happen(Event.SIGNED_IN)

@@ -85,7 +85,7 @@ class AccountManager:
         self._room = WaitingRoom(clock)
         self._numbers = itertools.count(1)
         self._held: dict[int, Account] = {}
-        shop = Workshop(
+        self._shop = shop = Workshop(
             Renewer(service, store, clock), clock, self._tasks, self._settings, rand, self._changed
         )
         self._accounts = {credential.id: Account(credential, shop) for credential in credentials}
@@ -97,6 +97,23 @@ class AccountManager:
             for account_id, saved in (await self._book.load()).items():
                 if account := self._accounts.get(account_id):
                     account.adopt(saved, "restored")
+
+    async def replace(self, credentials: Sequence[Credential], settings: AccountSettings) -> None:
+        """Other sign-ins and settings from now on. What is known about a sign-in that stays is kept;
+        requests under way keep the account that they have."""
+        saved = await self._book.load() if self._book is not None else {}
+        self._settings = self._shop.settings = settings
+        known, self._accounts = self._accounts, {}
+        for credential in credentials:
+            account = known.get(credential.id)
+            if account is not None and account.credential.disabled == credential.disabled:
+                account.revise(credential)
+            else:
+                account = Account(credential, self._shop)
+                if credential.id in saved and not credential.disabled:
+                    account.adopt(saved[credential.id], "restored")
+            self._accounts[credential.id] = account
+        self._room.wake()
 
     async def start(self) -> None:
         """Begin to renew in the background. Waits for nothing."""
@@ -155,7 +172,7 @@ class AccountManager:
         When it cannot be renewed, another account's lease; raises NoAccountError when there is none.
         The new lease takes the old one's place; releasing the old one as well does no harm.
         """
-        account = self._accounts[lease.account_id]
+        account = self._held.get(lease.number) or self._accounts[lease.account_id]
         try:
             await account.ensure_token(rejected=lease.identity.token)
             if account.view().is_able:
@@ -292,7 +309,9 @@ class AccountManager:
 
         Raises CredentialError when the account is not to be used, UpstreamError when it may be later.
         """
-        account = self._accounts[account_id]
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise CredentialError("The account is not used any more.")
         status = account.view().status
         if status.state in _GONE:
             raise CredentialError(f"{account.label}: is {status.state.value}. {status.reason}")

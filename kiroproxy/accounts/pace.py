@@ -59,6 +59,10 @@ class Pace:
         if self._limits.per_minute > 0:
             self._due_s = max(now_s, self._due_s) + _MINUTE_S / self._limits.per_minute
 
+    def limit(self, limits: PaceLimits) -> None:
+        """Other limits from now on."""
+        self._limits = limits
+
     def end(self) -> None:
         """A request that had begun is over."""
         self.active -= 1

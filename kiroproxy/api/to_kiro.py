@@ -39,7 +39,7 @@ from kiroproxy.api.history import AssistantStep, UserStep, repair
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
 from kiroproxy.api.tokens import estimate_turn
-from kiroproxy.api.tools import Declared, ToolNames
+from kiroproxy.api.tools import DESCRIPTION_CHARS, Declared, ToolNames
 from kiroproxy.api.turn import (
     Document,
     Reasoning,
@@ -111,24 +111,31 @@ class KiroRequest:
         return wire.encode_body(state, profile_arn, fields)
 
 
-def build(turn: Turn, model: ModelInfo, conversation: str = "") -> KiroRequest:
+def build(
+    turn: Turn,
+    model: ModelInfo,
+    description_chars: int = DESCRIPTION_CHARS,
+    conversation: str = "",
+) -> KiroRequest:
     """Make the request of a Turn. Never fails for a Turn that a dialect's parser has made.
 
-    ``conversation``: its ``conversation_id`` where it is known already. Adds to ``turn.ignored`` what
-    this model cannot do.
+    Adds to ``turn.ignored`` what this model cannot do. ``description_chars``: a tool's longer description
+    stands in the system prompt. ``conversation``: its ``conversation_id`` where it is known already.
     """
-    return _Builder(turn, model, conversation).build()
+    return _Builder(turn, model, description_chars, conversation).build()
 
 
 class _Builder:
     """One pass over one Turn."""
 
-    def __init__(self, turn: Turn, model: ModelInfo, conversation: str) -> None:
+    def __init__(
+        self, turn: Turn, model: ModelInfo, description_chars: int, conversation: str
+    ) -> None:
         self._turn = turn
         self._conversation = conversation or conversation_id(turn)
         self._model = model
         self._names = ToolNames(tool.name for tool in turn.tools)
-        self._declared = Declared()
+        self._declared = Declared(description_chars)
         self._fields = self._native_fields()
         self._tags = self._thinking_tags() if self._fields is None else ""
         self._name_ignored()

@@ -93,7 +93,8 @@ def shortened(name: str, salt: int = 0) -> str:
 class Declared:
     """What goes into the request for its tools: ``specs``, and ``moved`` texts for the system prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, description_chars: int = DESCRIPTION_CHARS) -> None:
+        self._description_chars = description_chars
         self.specs: list[wire.Part] = []
         self.moved: list[str] = []
         self._names: set[str] = set()
@@ -106,7 +107,7 @@ class Declared:
         description = tool.description
         if not description.strip():
             description = f"Tool: {sent_name}"
-        elif len(description) > DESCRIPTION_CHARS:
+        elif len(description) > self._description_chars:
             self.moved.append(f"# Tool {sent_name}\n\n{description}")
             description = (
                 f"The description of this tool is long. Read it in the system prompt, under "

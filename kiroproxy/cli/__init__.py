@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "logout": "logout",
     "claude": "claude",
     "codex": "codex",
+    "doctor": "doctor",
     "read": "read",
     "refresh": "refresh",
     "authToken": "auth_token",
@@ -122,7 +123,8 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
-    for name in [command] if command in COMMANDS else COMMANDS:
+    names = [command] if command in COMMANDS else COMMANDS
+    for name in names if command != "--version" else ():
         importlib.import_module(f"kiroproxy.cli.{COMMANDS[name]}").add(commands)
         one: argparse.ArgumentParser = commands.choices[name]
         one.epilog = "\n".join(part for part in (one.epilog, EXIT_CODES) if part)

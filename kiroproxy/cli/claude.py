@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from kiroproxy.cli.environment import claude_code
 from kiroproxy.cli.options import add_command, add_settings
 from kiroproxy.cli.settings import load_config
 from kiroproxy.cli.setup import target
@@ -23,8 +24,6 @@ _EXAMPLES: Final = """\
                                 use a server elsewhere
 """
 SETTINGS_FILE, STATE_FILE, OLD_STATE_FILE = "settings.json", ".claude.json", ".config.json"
-# Below the service's window of 200,000: Claude Code takes some models for bigger ones.
-COMPACT_WINDOW: Final = "180000"
 # These in the shell win over, or stand beside, what the settings file says.
 _IN_THE_WAY: Final = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX")
 
@@ -81,13 +80,8 @@ class Files:
 
 def wishes(found: Target, files: Files) -> list[Wish]:
     """The same that the server prints at its start, where Claude Code reads it every time."""
-    environment: dict[str, Any] = {
-        "ANTHROPIC_BASE_URL": found.url,
-        "ANTHROPIC_AUTH_TOKEN": found.key.reveal(),
-        "CLAUDE_CODE_AUTO_COMPACT_WINDOW": COMPACT_WINDOW,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "ANTHROPIC_API_KEY": ABSENT,  # would be sent as x-api-key, which counts before the token
-    }
+    environment: dict[str, Any] = dict(claude_code(found.url, found.key.reveal()))
+    environment["ANTHROPIC_API_KEY"] = ABSENT  # goes as x-api-key, which counts before the token
     changes: dict[Keys, Any] = {("env", name): value for name, value in environment.items()}
     return [
         Wish(files.settings, changes),

@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
             f"KIROPROXY_STATE_DIR: the sign-in cannot be kept ({reason(error)})"
         ) from None
     print(f"Signed in: {name} ({kept.id}), kept in {kept.path}")
-    print("A server that is running uses a new sign-in after its next start.")
+    print("A server that is running uses it within seconds.")
     print(f"To forget it: kiroproxy logout {name if ' ' not in name else kept.id}")
     return 0
 

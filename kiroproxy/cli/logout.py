@@ -48,5 +48,5 @@ def _run(arguments: argparse.Namespace) -> int:
             f"NAME: no sign-in of kiroproxy login is called so; there are: {there_are}"
         )
     print(f"Signed out: {removed.name or removed.id}; its tokens are deleted from this machine.")
-    print("A server that is running stops using it when it is stopped or next renews it.")
+    print("A server that is running stops using it within seconds.")
     return 0

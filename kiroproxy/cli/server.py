@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
         flags.setdefault("KIRO_CLIENT_TOKEN", arguments.key)
     if not arguments.demo:
         config = read_settings(flags, arguments.config)
-        return _serve(config, None)
+        return _serve(config, None, lambda: read_settings(flags, arguments.config))
     with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
         # Nothing of the user's own may leak into the demo: neither a sign-in nor an address.
         names = {s.name for s in SETTINGS} - _DEMO_REPLACES
@@ -95,21 +95,25 @@ def _run(arguments: argparse.Namespace) -> int:
         config = load(flags, environment, {}, Path(folder), file)
         from kiroproxy.simulator import Simulator  # here, for only the demo pays for it
 
-        return _serve(config, Simulator())
+        return _serve(config, Simulator(), None)
 
 
-def _serve(config: Config, simulator: Simulator | None) -> int:
+Reread = Callable[[], Config]
+"""The settings as they are now; raises ConfigError. None in its place: there is nothing to reload."""
+
+
+def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -> int:
     try:
         logs.setup(config.log)
     except OSError as error:
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
     if config.server.workers == 1:
-        return _run_loop(_serve_until_signal(config, simulator))
+        return _run_loop(_serve_until_signal(config, simulator, reread))
     is_demo = simulator is not None
     try:
         return workers.run(
             config,
-            serve=_serve_as_worker,
+            serve=functools.partial(_serve_as_worker, reread),
             announce=lambda running: print(
                 _welcome(running, is_demo, config.server.workers), flush=True
             ),
@@ -119,10 +123,10 @@ def _serve(config: Config, simulator: Simulator | None) -> int:
         raise ConfigError(_cannot_listen(config, error)) from None
 
 
-def _serve_as_worker(config: Config, worker: workers.Worker) -> int:
+def _serve_as_worker(reread: Reread | None, config: Config, worker: workers.Worker) -> int:
     """In a process of its own; the exit code. What goes wrong is told as the command line tells it."""
     try:
-        return _run_loop(_serve_until_signal(config, None, worker))
+        return _run_loop(_serve_until_signal(config, None, reread, worker))
     except KiroProxyError as error:
         print(f"kiroproxy: {error.message}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
@@ -160,7 +164,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve_until_signal(
-    config: Config, simulator: Simulator | None, worker: workers.Worker | None = None
+    config: Config,
+    simulator: Simulator | None,
+    reread: Reread | None,
+    worker: workers.Worker | None = None,
 ) -> int:
     stop, hurry = asyncio.Event(), asyncio.Event()
     if simulator is not None:
@@ -175,6 +182,7 @@ async def _serve_until_signal(
             running = await app.start()
         except OSError as error:
             raise ConfigError(_cannot_listen(config, error)) from None
+        _reload_on_hangup(app, reread)
         _settle()
         if worker is not None:
             worker.ready(running)
@@ -206,6 +214,34 @@ def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
         stop.set()
 
     loop.add_reader(link.life_fd, gone)
+
+
+def _reload_on_hangup(app: App, reread: Reread | None) -> None:
+    """SIGHUP: settings and sign-ins are read again. One reload at a time; answers go on."""
+    log = logging.getLogger("kiroproxy.reload")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        if reread is None:
+            return
+        try:
+            config = await asyncio.to_thread(reread)
+            await app.reload(config)
+            logs.setup(config.log)
+        except KiroProxyError as error:
+            log.error("not reloaded, the old settings stay: %s", error.message)
+        except OSError as error:
+            log.error("not reloaded in full: LOG_FILE: cannot be written (%s)", error)
+        except Exception:
+            log.exception("not reloaded")
+
+    def told() -> None:
+        task = asyncio.get_running_loop().create_task(reload(), name="reload")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told)
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:

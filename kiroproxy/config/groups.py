@@ -57,6 +57,7 @@ class Log:
     format: str = "text"
     file: Path | None = None
     console: bool = True
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ def load(
             format=values["LOG_FORMAT"],
             file=values["LOG_FILE"],
             console=values["LOG_CONSOLE"],
+            instance=values["INSTANCE_ID"] or "",
         ),
         usage=Recording(
             retention_days=values["USAGE_RETENTION_DAYS"],

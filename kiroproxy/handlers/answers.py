@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kiroproxy import logs
-from kiroproxy.admission import Admission
+from kiroproxy.admission import Admission, TimeLimit
+from kiroproxy.api.complexity import is_complex
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
 from kiroproxy.api.events import AnswerEvent, Usage
 from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
+from kiroproxy.config import Limits
 from kiroproxy.errors import InternalError, KiroProxyError
-from kiroproxy.handlers.delivery import AnswerHeaders, StreamDelivery, WholeDelivery, recorded
+from kiroproxy.handlers.delivery import (
+    AnswerHeaders,
+    HeldStreamDelivery,
+    StreamDelivery,
+    WholeDelivery,
+    recorded,
+)
 from kiroproxy.handlers.errors import status_of
 from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Gate
+from kiroproxy.handlers.system_prompt import SystemPrompt
 from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
@@ -46,9 +55,11 @@ class Dialect:
     fold: Callable[[str, Turn, int], AnswerFold]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Serving:
-    """What the handlers of all dialects work with. ``strict``: fields without effect are a 400."""
+    """What the handlers of all dialects work with; they look at it anew with each request, and a reload
+    replaces what it holds. ``strict``: fields without effect are a 400. ``whole_streams``: a streamed
+    answer is sent whole, when it is complete. ``limits``: of one answer's time."""
 
     relay: Answering
     gate: Gate
@@ -57,7 +68,10 @@ class Serving:
     finisher: Finisher
     clock: Clock
     ping_interval_s: float
+    system_prompt: SystemPrompt
+    limits: Limits = field(default_factory=Limits)
     strict: bool = False
+    whole_streams: bool = False
     prompts: PromptLog | None = None
 
 
@@ -73,14 +87,13 @@ class AnswerHandler:
     ) -> None:
         self._dialect = dialect
         self._read = read
+        self._serving = serving
         self._relay = serving.relay
         self._gate = serving.gate
         self._journal = serving.journal
         self._admission = serving.admission
         self._finisher = serving.finisher
         self._clock = serving.clock
-        self._ping_interval_s = serving.ping_interval_s
-        self._strict = serving.strict
         self._prompts = serving.prompts
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response | None:
@@ -110,8 +123,9 @@ class AnswerHandler:
         said = self._prompts.open(request.id, request.body) if self._prompts else None
         turn = await self._turn(request)
         trace.model, trace.stream = turn.model, turn.stream
-        if self._strict:
+        if self._serving.strict:
             refuse_ignored(turn)
+        await self._serving.system_prompt.apply(turn)
         async with self._admission.place():
             await self._finisher.finish(turn)
             if turn.stream:
@@ -133,20 +147,23 @@ class AnswerHandler:
         trace: Trace,
         said: list[AnswerEvent] | None,
     ) -> None:
-        headers = AnswerHeaders(turn, SSE_HEADERS, strict=self._strict)
+        headers = AnswerHeaders(turn, SSE_HEADERS, strict=self._serving.strict)
         encoder = self._dialect.encoder(self._dialect.make_id(request.id), turn, self._now())
         usage = Usage(input_tokens=estimate_turn(turn))
         sse = SSEWriter(
             exchange,
             headers.items,
             ping=encoder.ping,
-            ping_interval_s=self._ping_interval_s,
+            ping_interval_s=self._serving.ping_interval_s,
             on_start=lambda: encoder.start(usage),
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
+        held = HeldStreamDelivery(delivery) if self._serving.whole_streams else None
         try:
-            async with self._admission.session():
-                outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
+            async with self._admission.session(self._limit(turn)):
+                outcome = await self._relay.answer(turn, recorded(held or delivery, said), trace)
+            if held is not None:
+                held.release()
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
@@ -163,15 +180,23 @@ class AnswerHandler:
     async def _whole(
         self, request: Request, turn: Turn, trace: Trace, said: list[AnswerEvent] | None
     ) -> Response:
-        headers = AnswerHeaders(turn, strict=self._strict)
+        headers = AnswerHeaders(turn, strict=self._serving.strict)
         answer_id = self._dialect.make_id(request.id)
         created = self._now()
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        async with self._admission.session():
+        async with self._admission.session(self._limit(turn)):
             outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response
+
+    def _limit(self, turn: Turn) -> TimeLimit:
+        limits = self._serving.limits
+        if turn.stream:
+            return TimeLimit(limits.stream_s, "STREAM_REQUEST_TIMEOUT_MINUTES")
+        if is_complex(turn):
+            return TimeLimit(limits.complex_s, "REQUEST_TIMEOUT_MINUTES")
+        return TimeLimit(limits.simple_s, "SIMPLE_REQUEST_TIMEOUT_MINUTES")
 
     def _now(self) -> int:
         return int(self._clock.wall())

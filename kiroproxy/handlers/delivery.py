@@ -90,6 +90,34 @@ class StreamDelivery:
         self._sse.end(self._encoder.fail(error))
 
 
+class HeldStreamDelivery:
+    """A stream that is sent whole: another delivery, with the events of the last try held back until
+    ``release``. Nothing is committed before, so that a failure is still answered by another try."""
+
+    def __init__(self, inner: StreamDelivery) -> None:
+        self._inner = inner
+        self._held: list[AnswerEvent] = []
+
+    @property
+    def committed(self) -> bool:
+        return self._inner.committed
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self._held.clear()
+        self._inner.begin(account_id, model_id)
+
+    def deliver(self, batch: list[AnswerEvent]) -> None:
+        self._held += batch
+
+    def attach(self, response: UpstreamResponse) -> None:
+        """No flow to couple: what comes is held here."""
+
+    def release(self) -> None:
+        """Everything, in one write."""
+        if self._held:
+            self._inner.deliver(self._held)
+
+
 class WholeDelivery:
     """Folds the same events into one JSON body. Nothing is committed before the end."""
 

@@ -13,6 +13,10 @@ class Gate:
     """Checks ``x-api-key``, else ``Authorization: Bearer``. When both come, ``x-api-key`` counts."""
 
     def __init__(self, key: Secret) -> None:
+        self.use(key)
+
+    def use(self, key: Secret) -> None:
+        """The key from now on."""
         self._key = key.reveal().encode()
 
     def check(self, request: Request) -> None:

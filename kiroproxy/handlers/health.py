@@ -9,9 +9,15 @@ from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.http.responses import json_response
 
 
-async def health(request: Request, exchange: Exchange) -> Response:
+class HealthHandler:
     """Alive and able to answer. Says nothing about accounts: that needs a key."""
-    return json_response(200, orjson.dumps({"status": "ok", "version": __version__}))
+
+    def __init__(self, instance: str = "") -> None:
+        said = {"status": "ok", "version": __version__}
+        self._body = orjson.dumps({**said, "instance": instance} if instance else said)
+
+    async def __call__(self, request: Request, exchange: Exchange) -> Response:
+        return json_response(200, self._body)
 
 
 async def hello(request: Request, exchange: Exchange) -> Response:

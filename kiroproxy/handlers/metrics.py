@@ -15,8 +15,14 @@ from kiroproxy.usage import QuotaWatch, Team
 
 class MetricsHandler:
     def __init__(
-        self, gate: LocalGate, team: Team, manager: AccountManager, quotas: QuotaWatch
+        self,
+        gate: LocalGate,
+        team: Team,
+        manager: AccountManager,
+        quotas: QuotaWatch,
+        instance: str = "",
     ) -> None:
+        self._instance = (("instance_id", instance),) if instance else ()
         self._gate = gate
         self._team = team
         self._manager = manager
@@ -25,9 +31,8 @@ class MetricsHandler:
     async def __call__(self, request: Request, exchange: Exchange) -> Response:
         self._gate.check(request)
         text = Exposition()
-        text.family(
-            "kiroproxy_build_info", "gauge", "Always 1.", [((("version", __version__),), 1)]
-        )
+        labels = (("version", __version__), *self._instance)
+        text.family("kiroproxy_build_info", "gauge", "Always 1.", [(labels, 1)])
         _add_requests(text, self._team.metrics())
         views = self._manager.accounts()
         _add_accounts(text, views, self._team.active())

@@ -21,7 +21,7 @@ class ModelsHandler:
     ) -> None:
         self._accounts = accounts
         self._gate = gate
-        self._aliases = aliases or {}
+        self.aliases = aliases or {}
 
     async def list(self, request: Request, exchange: Exchange) -> Response:
         self._gate.check(request)
@@ -40,4 +40,4 @@ class ModelsHandler:
         return json_response(200, body)
 
     async def _entries(self) -> Sequence[dict[str, Any]]:
-        return public_models(await self._accounts.models(), self._aliases)
+        return public_models(await self._accounts.models(), self.aliases)

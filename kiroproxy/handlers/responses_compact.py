@@ -12,6 +12,7 @@ from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.handlers.gate import Gate
 from kiroproxy.handlers.responses import ResponsesReader
+from kiroproxy.handlers.system_prompt import SystemPrompt
 from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.http.responses import json_response
 
@@ -32,13 +33,15 @@ class CompactReader:
 class InputTokensHandler:
     """Answered here: the service has no such call. The same estimate as everywhere."""
 
-    def __init__(self, reader: ResponsesReader, gate: Gate) -> None:
+    def __init__(self, reader: ResponsesReader, gate: Gate, system_prompt: SystemPrompt) -> None:
         self._reader = reader
         self._gate = gate
+        self._system_prompt = system_prompt
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response:
         self._gate.check(request)
         turn = await self._reader.read(request, _counted)
+        await self._system_prompt.apply(turn)
         count = {"object": "response.input_tokens", "input_tokens": estimate_turn(turn)}
         return json_response(200, orjson.dumps(count))
 

@@ -117,6 +117,10 @@ class KiroCalls:
         # (account, operation) → the route that worked after another was refused for good.
         self._preferred: dict[tuple[str, str], Route] = {}
 
+    def configure(self, timeouts: CallTimeouts) -> None:
+        """For the calls from now on."""
+        self._timeouts = timeouts
+
     # -- chat
 
     async def generate(

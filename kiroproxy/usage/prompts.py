@@ -54,12 +54,16 @@ class PromptLog:
 
     def __init__(self, write: Write, key: Secret) -> None:
         self._write = write
-        # As it stands in a line of JSON.
-        self._key = json.dumps(key.reveal(), ensure_ascii=False)[1:-1]
+        self.use(key)
         self._open: dict[str, tuple[bytes, list[AnswerEvent]]] = {}
         self._thread = ThreadPoolExecutor(1, "prompts")
         self._waiting = 0
         self._lost = 0
+
+    def use(self, key: Secret) -> None:
+        """The key that is taken out of the lines from now on."""
+        # As it stands in a line of JSON.
+        self._key = json.dumps(key.reveal(), ensure_ascii=False)[1:-1]
 
     def open(self, request_id: str, body: bytes) -> list[AnswerEvent]:
         """Keeps ``body``; the answer's events are to be put into the list."""

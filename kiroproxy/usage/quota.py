@@ -29,6 +29,7 @@ _log = logging.getLogger("kiroproxy.usage")
 
 INTERVAL_S: Final = 600.0
 SOONEST_S: Final = 60.0  # between two questions about one account, whatever happens
+SHARED_S: Final = 120.0  # what another process was told so recently is not asked again
 STALE_S: Final = 25 * 60.0  # two rounds have failed
 _TICK_S: Final = 60.0
 _JITTER: Final = 0.2  # of the interval, so that many accounts do not ask in step
@@ -81,13 +82,13 @@ def figures_of(limits: UsageLimits) -> dict[str, Any]:
     }
 
 
-def spendable(limits: UsageLimits) -> float | None:
+def spendable(figures: dict[str, Any]) -> float | None:
     """Credits that can still be spent: with overage switched on by the user, up to its cap."""
-    remaining, overage = limits.remaining, limits.overage
-    if remaining is None or overage is None or overage.status != _OVERAGE_ALLOWED:
-        return remaining
-    beyond = overage.cap - overage.used if overage.cap > 0 else math.inf
-    return max(0.0, remaining) + max(0.0, beyond)
+    remaining, overage = figures["remaining"], figures["overage"]
+    if remaining is None or overage is None or overage["status"] != _OVERAGE_ALLOWED:
+        return None if remaining is None else float(remaining)
+    beyond = overage["cap"] - overage["used"] if overage["cap"] > 0 else math.inf
+    return float(max(0.0, remaining) + max(0.0, beyond))
 
 
 class QuotaWatch:
@@ -109,6 +110,7 @@ class QuotaWatch:
         self._known: dict[str, Quota] = {}
         self._asked_at_s: dict[str, float] = {}
         self._due_at_s: dict[str, float] = {}
+        self._changed_at_s: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -135,6 +137,7 @@ class QuotaWatch:
             due_s = self._due_at_s.get(view.id, 0.0)
             asked_s = self._asked_at_s.get(view.id, -math.inf)
             self._due_at_s[view.id] = min(due_s, asked_s + SOONEST_S)
+            self._changed_at_s[view.id] = self._clock.monotonic()
 
     async def _run(self) -> None:
         while True:
@@ -146,17 +149,32 @@ class QuotaWatch:
 
     async def ask_due(self) -> None:
         """Ask for every account whose time has come, one after the other."""
+        if not self._due(self._pool.accounts()):
+            return
+        stored = await self._stored()
         for view in self._due(self._pool.accounts()):
-            await self._ask(view)
+            if self._is_due(view):  # still: this takes a while
+                await self._ask(view, stored.get(view.id))
 
     def _due(self, views: Sequence[AccountView]) -> list[AccountView]:
-        now_s = self._clock.monotonic()
-        return [v for v in views if self._due_at_s.get(v.id, -math.inf) <= now_s]
+        return [view for view in views if self._is_due(view)]
 
-    async def _ask(self, view: AccountView) -> None:
+    def _is_due(self, view: AccountView) -> bool:
+        return self._due_at_s.get(view.id, -math.inf) <= self._clock.monotonic()
+
+    async def _stored(self) -> dict[str, Quota]:
+        try:
+            return await self._database.run(saved_quotas)
+        except StorageError:
+            return {}
+
+    async def _ask(self, view: AccountView, stored: Quota | None) -> None:
         now_s = self._clock.monotonic()
         self._asked_at_s[view.id] = now_s
         self._due_at_s[view.id] = now_s + INTERVAL_S * (1 + _JITTER * self._rand())
+        if stored is not None and self._is_news(view.id, stored):
+            self._show(view.id, stored)
+            return
         try:
             identity = await self._pool.identity(view.id)
             limits = await self._service.usage_limits(identity)
@@ -169,10 +187,23 @@ class QuotaWatch:
             return
         self._take(view.id, limits)
 
+    def _is_news(self, account_id: str, stored: Quota) -> bool:
+        """Whether another process on this state folder has asked lately; then its figures serve."""
+        known = self._known.get(account_id)
+        if known is not None and stored.fetched_epoch_s <= known.fetched_epoch_s:
+            return False
+        age_s = self._clock.wall() - stored.fetched_epoch_s
+        changed_s = self._changed_at_s.get(account_id, -math.inf)
+        return 0 <= age_s <= SHARED_S and self._clock.monotonic() - age_s >= changed_s
+
+    def _show(self, account_id: str, quota: Quota) -> None:
+        self._known[account_id] = quota
+        figures = quota.figures
+        self._pool.set_remaining(account_id, spendable(figures), figures["reset_epoch_s"])
+
     def _take(self, account_id: str, limits: UsageLimits) -> None:
         quota = Quota(self._clock.wall(), figures_of(limits))
-        self._known[account_id] = quota
-        self._pool.set_remaining(account_id, spendable(limits), limits.next_reset_epoch_s)
+        self._show(account_id, quota)
         row = (account_id, quota.fetched_epoch_s, orjson.dumps(quota.figures).decode())
         self._database.submit(
             lambda connection: connection.execute("REPLACE INTO quotas VALUES (?, ?, ?)", row)

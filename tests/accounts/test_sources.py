@@ -576,3 +576,12 @@ def test_external_idp(tmp_path: Path) -> None:
 def test_broken_external_idp(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
     (problem,) = load(tmp_path, KIRO_AUTH_TOKEN=json.dumps([external(**changes)])).problems
     assert problem.startswith(f"KIRO_AUTH_TOKEN[0]: {field}") and MARK not in problem
+
+
+def test_idc_tokens_of_earlier_kiro2api(tmp_path: Path) -> None:
+    named = {"IDC_REFRESH_TOKEN": "aorA,aorB", "IDC_CLIENT_ID": "id", "IDC_CLIENT_SECRET": "secret"}
+    found = load(tmp_path, **named)
+    assert tokens(found) == ["aorA", "aorB"]
+    assert [c.client_id for c in found.credentials] == ["id", "id"]
+    lacking = load(tmp_path, IDC_REFRESH_TOKEN="aorA")
+    assert lacking.problems == ["IDC_REFRESH_TOKEN: needs IDC_CLIENT_ID and IDC_CLIENT_SECRET"]

@@ -48,8 +48,8 @@ def simulating(
         yield process, {name: value for name, _, value in pairs if name.startswith("KIRO")}
     finally:
         if process.poll() is None:
-            process.kill()
-        process.communicate()
+            process.terminate()  # so that it takes its folder along
+        process.communicate(timeout=20)
 
 
 def ask(url: str, key: str) -> int:

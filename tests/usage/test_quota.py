@@ -99,6 +99,7 @@ class Desk:
     pool: FakePool
     service: FakeService
     clock: PatientClock
+    database: Database
 
     async def after(self, seconds: float) -> list[str]:
         """Who is asked about when that much time has passed."""
@@ -106,6 +107,7 @@ class Desk:
         self.clock.wall_s += seconds
         self.service.asked.clear()
         await self.watch.ask_due()
+        await self.database.run(lambda connection: None)  # what was submitted is in the file now
         return list(self.service.asked)
 
 
@@ -116,7 +118,7 @@ async def desk(path: Path, **states: State) -> AsyncIterator[Desk]:
     watch = QuotaWatch(pool, service, database, clock, rand=lambda: 0.5)
     await watch.start()
     try:
-        yield Desk(watch, pool, service, clock)
+        yield Desk(watch, pool, service, clock, database)
     finally:
         await watch.stop()
         await database.close()
@@ -176,6 +178,25 @@ async def test_figures_outlive_the_process(tmp_path: Path) -> None:
         assert at.watch.quota("a") == before == Quota(NOON, figures_of(LIMITS))
 
 
+async def test_two_processes_on_one_folder_ask_once(tmp_path: Path) -> None:
+    async with desk(tmp_path) as one, desk(tmp_path) as other:
+        await other.after(0)
+        assert await one.after(INTERVAL_S * 1.1) == ["a"]
+        assert await other.after(INTERVAL_S * 1.1) == []
+        assert other.watch.quota("a") == one.watch.quota("a")
+        assert other.pool.told[-1] == one.pool.told[-1]
+        assert await other.after(INTERVAL_S * 1.1) == ["a"]
+
+
+async def test_what_another_process_was_told_before_a_change_does_not_serve(tmp_path: Path) -> None:
+    async with desk(tmp_path) as one, desk(tmp_path) as other:
+        await other.after(0)
+        assert await one.after(INTERVAL_S * 1.1) == ["a"]
+        await other.after(INTERVAL_S * 1.1 + 1)
+        other.pool.change("a", State.EXHAUSTED)
+        assert await other.after(SOONEST_S) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("age_s", "stale"), [(0, False), (STALE_S, False), (STALE_S + 1, True), (-60, True)]
 )
@@ -207,4 +228,4 @@ OVERAGE = Overage("ENABLED", 10.0, 100.0, 0.04, 0.4, "USD")
 def test_overage_counts_only_where_the_user_allowed_it(
     changes: dict[str, object], left: float | None
 ) -> None:
-    assert spendable(replace(LIMITS, **changes)) == left  # type: ignore[arg-type]
+    assert spendable(figures_of(replace(LIMITS, **changes))) == left  # type: ignore[arg-type]

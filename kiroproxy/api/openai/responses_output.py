@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from kiroproxy.api.checks import load_exactly
 from kiroproxy.api.events import SearchHit
 from kiroproxy.api.openai.responses_style import FormKind, ToolForm
 from kiroproxy.api.openai.sealed import seal
@@ -212,7 +213,7 @@ class CallItem(Item):
             value = orjson.loads(self.text or "{}")
         except orjson.JSONDecodeError:
             return {}
-        return value if isinstance(value, dict) else {}
+        return load_exactly(self.text) if isinstance(value, dict) and value else {}
 
 
 class FunctionCallItem(CallItem):

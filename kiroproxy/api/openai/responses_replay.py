@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import orjson
-
+from kiroproxy.api.checks import load_exactly
 from kiroproxy.api.openai.responses_output import IN_PROGRESS, Event, Json
 from kiroproxy.api.openai.responses_stream import sse
 
@@ -41,7 +40,7 @@ _EMPTY: Final[dict[str, Json]] = {
 
 def replay(body: bytes, after: int = -1) -> bytes:
     """The stream of the response object ``body``, from the event behind number ``after`` on."""
-    events = list(_events(orjson.loads(body)))
+    events = list(_events(load_exactly(body)))
     last = len(events) - 1
     return b"".join(
         sse(name, number, fields)

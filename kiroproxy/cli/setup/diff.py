@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -22,12 +23,23 @@ def unified(path: str, before: str, after: str, secrets: Iterable[str]) -> list[
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), f"{path} (now)", f"{path} (then)", n=2, lineterm=""
     )
-    shown = []
-    for number, line in enumerate(lines):
-        masked = line if number < 2 else mask(line, hidden)
-        cut = len(masked) > MAX_LINE_CHARS and number >= 2
-        shown.append(masked[:MAX_LINE_CHARS] + " …" if cut else masked)
-    return shown
+    masked = [line if n < 2 else mask(line, hidden) for n, line in enumerate(lines)]
+    return masked[:2] + [_cut(n, masked) for n in range(2, len(masked))]
+
+
+def _cut(number: int, lines: list[str]) -> str:
+    """A line at a length for people: of a long one the part where it differs from its other version."""
+    line = lines[number]
+    if len(line) <= MAX_LINE_CHARS:
+        return line
+    other = {"-": number + 1, "+": number - 1}.get(line[0], number)
+    same = 0
+    if 1 < other < len(lines) and lines[other][:1] != line[0]:
+        pairs = zip(line[1:], lines[other][1:], strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    start = max(1, same - MAX_LINE_CHARS // 2)
+    end = start + MAX_LINE_CHARS
+    return f"{line[0]}{'… ' * (start > 1)}{line[start:end]}{' …' * (end < len(line))}"
 
 
 def mask(line: str, secrets: Iterable[str] = ()) -> str:

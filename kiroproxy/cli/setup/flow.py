@@ -83,11 +83,8 @@ class Setup:
 
     def _back(self, path: Path, original: Original) -> _Step:
         now, _ = _read(path)
-        if original.is_untouched(now) or now == original.data:
+        if now is None or now == original.data or original.is_untouched(now):
             return _Step(path, now, original.data, original.mode)
-        if now is None:
-            note(f"note: {path} is gone; it stays so")
-            return _Step(path, None, None)
         try:
             document, kept = Document(path.suffix, now).undo(
                 original.document(path.suffix), original.wrote

@@ -10,12 +10,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kiroproxy import clientkey
+from kiroproxy.cli.environment import base_url
 from kiroproxy.config import Config
 from kiroproxy.errors import ConfigError
 from kiroproxy.secret import Secret
 from kiroproxy.values import is_loopback, parse_host, parse_key
 
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listened on, not dialled
 _PROBE_S: Final = 1.0
 
 
@@ -47,10 +47,9 @@ def own_url(config: Config) -> str:
         host = parse_host(config.environment.get("HOST", "").strip() or config.server.host)
     except ValueError as error:
         raise ConfigError(f"HOST: {error}") from None
-    host = _EVERYWHERE.get(host, host)
     if config.server.port == 0:
         raise ConfigError("--url: must be given when PORT is 0 (each start takes another port)")
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.server.port}"
+    return base_url(host, config.server.port)
 
 
 def check_url(text: str) -> str:
@@ -86,12 +85,13 @@ def notes(target: Target) -> list[str]:
     host = urlsplit(target.url).hostname or ""
     if target.url.startswith("http://") and not is_loopback(host):
         found.append(f"the key travels in clear to {host}; use https:// beyond this machine")
-    if is_loopback(host) and not _answers(target.url):
+    if is_loopback(host) and not answers(target.url):
         found.append(f"no server answers at {target.url} now; start it with: kiroproxy")
     return found
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server of ours is there. Blocks for a second at most."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_PROBE_S)

@@ -140,6 +140,23 @@ def test_claude_changes_between_two_runs_survive_the_undo(tmp_path: Path) -> Non
     assert settings(tmp_path) == {"theme": "light"}
 
 
+def test_claude_undo_brings_a_file_back_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / ".claude/settings.json"
+    path.parent.mkdir()
+    path.write_text('{"theme": "light"}')
+    claude(tmp_path, "--yes")
+    path.unlink()
+    claude(tmp_path, "--undo", "--yes")
+    assert settings(tmp_path) == {"theme": "light"}
+
+
+def test_a_folder_in_the_files_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".claude/settings.json").mkdir(parents=True)
+    done = run(tmp_path, "claude", "--yes")
+    assert done.returncode == 2
+    assert "settings.json: cannot be read (Is a directory)" in done.stderr
+
+
 def test_claude_config_dir_and_a_link(tmp_path: Path) -> None:
     (tmp_path / "dotfiles").mkdir()
     target = tmp_path / "dotfiles/settings.json"
