@@ -7,9 +7,11 @@ import secrets
 from pathlib import Path
 
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import read_regular
 from kiroproxy.secret import Secret
 
 FILE_NAME = "client-key"
+_MOST_FILE_BYTES = 4096
 _KEY_BYTES = 24  # 192 bits: more than anybody guesses, short enough to paste
 
 
@@ -24,9 +26,9 @@ def load_or_create(state_dir: Path) -> Secret:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             _create(path)
-        key = path.read_text("ascii").strip()
+        key = read_regular(path, _MOST_FILE_BYTES).decode("ascii").strip()
         path.chmod(0o600)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"KIROPROXY_STATE_DIR: the client key in {path} cannot be kept ({error}); "
             "set KIRO_CLIENT_TOKEN or another folder"

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,12 @@ from kiroproxy.accounts.entries import Entry, Place, maybe_text
 from kiroproxy.accounts.files import MAX_FILE_BYTES
 from kiroproxy.accounts.found import Found, Surroundings
 from kiroproxy.errors import CredentialError
+from kiroproxy.regular import open_regular
 
 _NAME: Final = "KIRO_CLI_DB_FILE"
 _BUSY_S: Final = 2.0  # the CLI holds the file only for moments
+_MOST_VALUE_BYTES: Final = 2 * MAX_FILE_BYTES
+_STEPS: Final = 10_000  # of SQLite, between two looks at the time
 _PROFILE_KEY: Final = "api.codewhisperer.profile"
 
 
@@ -187,13 +191,19 @@ def _open(path: Path) -> sqlite3.Connection:
     """
     is_settled = _has_wal_mode(path) and not os.path.exists(f"{path}-wal")
     flags = "mode=ro&immutable=1" if is_settled else "mode=ro"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{flags}", uri=True, timeout=_BUSY_S)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{flags}", uri=True, timeout=_BUSY_S)
+    # A table that is asked for may be a view, with a query in it that never ends or a value of a GB.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE_BYTES)
+    end_s = time.monotonic() + _BUSY_S
+    connection.set_progress_handler(lambda: time.monotonic() > end_s, _STEPS)
+    return connection
 
 
 def _has_wal_mode(path: Path) -> bool:
     """The header's two version numbers at byte 18 (SQLite's file format, section 1.3)."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(20)[18:20] == b"\x02\x02"
-    except OSError:
+    except (OSError, ValueError):
         return False  # opening it says why

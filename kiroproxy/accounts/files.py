@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from kiroproxy.regular import read_regular
+
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
@@ -32,11 +34,9 @@ def make_private_folder(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file as JSON. Raises OSError, or ValueError (too big, not UTF-8, not JSON) without content."""
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"is bigger than {MAX_FILE_BYTES} bytes")
+    """The file as JSON. Raises OSError, or ValueError (no regular file, too big, not UTF-8, not JSON)
+    without content."""
+    data = read_regular(path, MAX_FILE_BYTES)
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:

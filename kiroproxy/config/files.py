@@ -24,6 +24,7 @@ from kiroproxy.config.peers import (
 )
 from kiroproxy.config.table import CREDENTIAL_SETTINGS, SECRET_CREDENTIALS, SETTINGS
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import open_regular
 
 VARIABLE: Final = "KIROPROXY_CONFIG"
 _MOST_BYTES: Final = 4 * 1024 * 1024
@@ -82,7 +83,7 @@ def find(named: str, environment: Mapping[str, str], home: Path) -> ConfigFile |
 def read(path: Path, home: Path) -> ConfigFile:
     """Raises ConfigError naming the file, and the key and rule where it is about one."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(_MOST_BYTES + 1)
         text = data.decode("utf-8-sig")
@@ -90,6 +91,8 @@ def read(path: Path, home: Path) -> ConfigFile:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: must be text in UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if len(data) > _MOST_BYTES:
         raise ConfigError(f"{path}: must not be larger than {_MOST_BYTES // 1024 // 1024} MB")
     found = ConfigFile(path)

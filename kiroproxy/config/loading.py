@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from kiroproxy.config.files import ConfigFile
 from kiroproxy.config.groups import (
@@ -27,8 +27,11 @@ from kiroproxy.config.groups import (
 from kiroproxy.config.peers import DEFAULT_KEY, NO_EFFECT
 from kiroproxy.config.table import SETTINGS, Setting
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import read_regular
 from kiroproxy.secret import Secret
 from kiroproxy.values import is_loopback, parse_key, parse_path
+
+_MOST_KEY_FILE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +247,13 @@ def _client_token(values: Mapping[str, Any]) -> Secret | None:
     if given is not None or path is None:
         return given
     try:
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: cannot be read ({why})") from None
+        text = read_regular(path, _MOST_KEY_FILE_BYTES).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigError("KIRO_CLIENT_TOKEN_FILE: cannot be read (not UTF-8)") from None
+    except OSError as error:
+        raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ConfigError(f"KIRO_CLIENT_TOKEN_FILE: the file it names {error}") from None
     try:
         token = parse_key(text)
     except ValueError as error:

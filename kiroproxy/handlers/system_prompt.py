@@ -13,6 +13,7 @@ from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.config import Prompt
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import open_regular
 
 _log = logging.getLogger("kiroproxy.prompt")
 
@@ -84,7 +85,7 @@ def _stamp(path: Path) -> _Stamp:
 
 def _read(path: Path) -> tuple[str, _Stamp]:
     stamp = _stamp(path)  # before the text: a change in between is seen at the next look
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
