@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Final, NamedTuple
 
 from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
@@ -50,31 +49,21 @@ class Admission:
         """Requests in line."""
         return len(self._line)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    def place(self) -> _Place:
         """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
+        return _Place(self)
+
+    def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
+        """The block, cut off after ``limit`` or the longest time any answer may take. Raises
+        UpstreamTimeoutError."""
+        return _Session(min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")))
+
+    async def enter(self) -> None:
+        """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
         if 0 < self._places <= self.active:
             await self._queue()
         else:
             self.active += 1
-        try:
-            yield
-        finally:
-            self._leave()
-
-    @asynccontextmanager
-    async def session(self, limit: TimeLimit = NO_LIMIT) -> AsyncIterator[None]:
-        """The block, cut off after ``limit`` or the longest time any answer may take. Raises
-        UpstreamTimeoutError."""
-        least = min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES"))
-        try:
-            async with asyncio.timeout(least.seconds):
-                yield
-        except TimeoutError:
-            raise UpstreamTimeoutError(
-                f"The answer took longer than {least.seconds / 60:g} minutes ({least.setting}).",
-                phase="session",
-            ) from None
 
     async def _queue(self) -> None:
         if len(self._line) >= max(self._places, _LEAST_LINE):
@@ -87,12 +76,12 @@ class Admission:
         except BaseException as error:
             self._line.pop(call, None)
             if call.done() and not call.cancelled():
-                self._leave()  # handed over in the very moment of giving up
+                self.leave()  # handed over in the very moment of giving up
             if isinstance(error, TimeoutError):
                 raise _busy() from None
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Hand the place to the first in line, or give it back."""
         while self._line:
             call, _ = self._line.popitem(last=False)
@@ -100,6 +89,51 @@ class Admission:
                 call.set_result(None)
                 return
         self.active -= 1
+
+
+class _Place:
+    """Written out: a generator as context manager costs five times as much, twice a request."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave()
+
+
+class _Session:
+    """``asyncio.timeout`` with our own error."""
+
+    __slots__ = ("_limit", "_timeout")
+
+    def __init__(self, limit: TimeLimit) -> None:
+        self._limit = limit
+        self._timeout = asyncio.timeout(limit.seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(exc_type, exc_val, exc_tb)
+        except TimeoutError:
+            exc_type = TimeoutError
+        if exc_type is not None and issubclass(exc_type, TimeoutError):
+            limit = self._limit
+            raise UpstreamTimeoutError(
+                f"The answer took longer than {limit.seconds / 60:g} minutes ({limit.setting}).",
+                phase="session",
+            ) from None
 
 
 def _busy() -> RequestError:

@@ -27,12 +27,12 @@ from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 
+from kiroproxy.batches import Job, Row, Rows, Work, is_broken, primary, transaction, write_batch
 from kiroproxy.errors import StorageError
 from kiroproxy.schema import MIGRATIONS
 
 _log = logging.getLogger("kiroproxy.database")
 _T = TypeVar("_T")
-Work = Callable[[sqlite3.Connection], object]
 
 FILE_NAME: Final = "state.db"
 
@@ -43,28 +43,10 @@ MAX_QUEUED: Final = 20_000  # beyond it submitted writes are dropped: the disk d
 _OPEN_WAIT_S: Final = 10.0
 _POLL_S: Final = 0.05
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
-_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class _Broken(Exception):
     """The file is no sound database."""
-
-
-class _Job:
-    """``done`` None: submitted, nobody waits. ``is_urgent``: it does not wait for company either."""
-
-    __slots__ = ("done", "is_urgent", "work")
-
-    def __init__(
-        self,
-        work: Work,
-        done: concurrent.futures.Future[Any] | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
-        self.work = work
-        self.done = done
-        self.is_urgent = is_urgent
 
 
 class Database:
@@ -72,7 +54,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()  # somebody waits for what is in the line
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._is_closed = False
         self._is_failing = False
@@ -100,7 +83,8 @@ class Database:
         if self._is_closed:
             raise StorageError("The state file is closed.")
         done: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        self._jobs.put(_Job(work, done))
+        self._jobs.put(Job(work, done))
+        self._hurry.set()
         return await asyncio.wrap_future(done)
 
     async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -118,6 +102,10 @@ class Database:
             self._is_suspect = True  # the writer, with pages of its own, may never notice
             return await self.run(work)
 
+    def add(self, into: Rows, row: tuple[Any, ...]) -> None:
+        """Store a row soon; as ``submit``."""
+        self.submit(Row(into, row))
+
     def submit(self, work: Work, *, is_urgent: bool = False) -> None:
         """Run ``work`` soon, in one transaction with its neighbours; from any thread, without waiting.
 
@@ -131,13 +119,16 @@ class Database:
             if self._dropped == 1:
                 _log.warning("the state file does not keep up; some records are lost")
             return
-        self._jobs.put(_Job(work, is_urgent=is_urgent))
+        self._jobs.put(Job(work, is_urgent=is_urgent))
+        if is_urgent:
+            self._hurry.set()
 
     async def close(self) -> None:
         """Write what was submitted, then close the file. What comes later is ignored."""
         if not self._is_closed:
             self._is_closed = True
             self._jobs.put(None)
+            self._hurry.set()
         await anyio.to_thread.run_sync(self._thread.join)
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -146,7 +137,7 @@ class Database:
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
                 return work(connection)
         except sqlite3.Error as error:
-            if _is_broken(error) or _primary(error) == sqlite3.SQLITE_CANTOPEN:
+            if is_broken(error) or primary(error) == sqlite3.SQLITE_CANTOPEN:
                 raise _Broken from None
             raise StorageError(f"The state file cannot be read ({error}).") from None
 
@@ -178,28 +169,30 @@ class Database:
         self._is_suspect = False
         return self._connect()
 
-    def _take(self) -> tuple[list[_Job], _Job | None, bool]:
+    def _take(self) -> tuple[list[Job], Job | None, bool]:
         """Submitted work, then perhaps one job that somebody waits for; False at the end."""
-        batch: list[_Job] = []
+        batch: list[Job] = []
         job = self._jobs.get()
-        give_up_at_s = time.monotonic() + BATCH_S
+        if job is not None and job.done is None and not job.is_urgent:
+            # Asleep for the whole time: a thread that wakes for each job takes the interpreter from
+            # the event loop each time.
+            self._hurry.wait(BATCH_S)
+            self._hurry.clear()  # before the rest is taken: who comes later sets it again
         while job is not None and job.done is None:
             batch.append(job)
             if job.is_urgent or len(batch) >= MAX_BATCH:
                 return batch, None, True
             try:
-                job = self._jobs.get(timeout=max(0.0, give_up_at_s - time.monotonic()))
+                job = self._jobs.get_nowait()
             except queue.Empty:
                 return batch, None, True
         return batch, job, job is not None
 
-    def _write(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _write(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         try:
-            with _transaction(connection):
-                for job in batch:
-                    _write_one(connection, job.work)
+            write_batch(connection, batch)
         except sqlite3.Error as error:
-            if _is_broken(error):
+            if is_broken(error):
                 raise _Broken from None
             if not self._is_failing:  # a full disk fails every batch: said once
                 _log.warning("the state file cannot be written (%s); records are lost", error)
@@ -311,7 +304,7 @@ def _open_sound(path: Path) -> sqlite3.Connection:
         _migrate(connection)
     except sqlite3.Error as error:
         connection.close()
-        if _is_broken(error):
+        if is_broken(error):
             raise _Broken(str(error)) from None
         raise
     except BaseException:
@@ -335,72 +328,30 @@ def _make_private(path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to the present version. Raises StorageError for a newer one than ours."""
-    with _transaction(connection):
+    with transaction(connection):
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise StorageError("it was made by a newer version of this program")
     for number in range(version, len(MIGRATIONS)):
-        with _transaction(connection):
+        with transaction(connection):
             for statement in MIGRATIONS[number]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={number + 1}")
 
 
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A writer's from the start: one that began as a reader could not become one behind another's
-    back, and would fail instead of waiting."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _write_one(connection: sqlite3.Connection, work: Work) -> None:
-    """One work of a batch; its own mistake does not undo its neighbours'."""
-    connection.execute("SAVEPOINT one")
-    try:
-        work(connection)
-    except Exception as error:
-        if isinstance(error, sqlite3.Error) and _is_fatal(error):
-            raise
-        _log.exception("a record could not be written")
-        connection.execute("ROLLBACK TO one")
-    connection.execute("RELEASE one")
-
-
-def _answer(connection: sqlite3.Connection, job: _Job) -> None:
+def _answer(connection: sqlite3.Connection, job: Job) -> None:
     """Run a job that somebody waits for. Raises _Broken after having told them."""
     done = job.done
     if done is None or not done.set_running_or_notify_cancel():
         return
     try:
-        with _transaction(connection):
+        with transaction(connection):
             result = job.work(connection)
     except sqlite3.Error as error:
         done.set_exception(StorageError(f"The state file cannot be used ({error})."))
-        if _is_broken(error):
+        if is_broken(error):
             raise _Broken from None
     except BaseException as error:
         done.set_exception(error)
     else:
         done.set_result(result)
-
-
-def _primary(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 for errors that Python's module makes itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_broken(error: sqlite3.Error) -> bool:
-    return _primary(error) in _BROKEN
-
-
-def _is_fatal(error: sqlite3.Error) -> bool:
-    """Whether the file is at fault, and not the statement."""
-    statement = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
-    return _primary(error) not in (0, *statement)

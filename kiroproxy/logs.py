@@ -8,6 +8,7 @@ never get here, but an upstream error text may quote one.
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import os
 import re
@@ -32,9 +33,29 @@ _SECRETS = re.compile(
 )
 
 
+# One of these stands in every ASCII text that ``_SECRETS`` finds something in, whatever the letters'
+# case. Looking for them takes a tenth of the time, and a line has a dozen values.
+_HINTS = ("aoa", "aor", "ksk_", "eyj", "bearer", "basic", 'token":"', 'secret":"')
+
+
 def redact(text: str) -> str:
     """``text`` with everything that looks like one of our secrets replaced by ``***``."""
-    return _SECRETS.sub("***", text)
+    return text if _is_innocent(text) else _SECRETS.sub("***", text)
+
+
+def _is_innocent(text: str) -> bool:
+    if not text.isascii():
+        return False
+    lower = text.lower()
+    for hint in _HINTS:  # any() would make a generator, which takes twice the time
+        if hint in lower:
+            return False
+    return True
+
+
+def _is_harmless(line: str) -> bool:
+    """Whether nothing in the line has to be cut, escaped or redacted: nearly all of them."""
+    return len(line) <= _LONGEST and line.isprintable() and _is_innocent(line)
 
 
 # What ends a line, moves a terminal's cursor, or turns the direction of writing.
@@ -47,11 +68,13 @@ def _clean(text: str) -> str:
     text = redact(text)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text)} characters)"
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _one_line(text: str) -> str:
     """Line breaks and the like as escapes, so that nobody can forge a line."""
+    if text.isprintable():
+        return text
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -85,14 +108,24 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
+@functools.lru_cache(maxsize=2)
+def _second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19]
+
+
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    """ISO 8601 in UTC, to the millisecond; the second is written out once a second."""
+    epoch_s, ms = divmod(int(record.created * 1000), 1000)
+    return f"{_second(epoch_s)}.{ms:03d}+00:00"
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = "".join(f" {k}={_clean(str(v))}" for k, v in _fields(record).items() if v != "")
-        words = _one_line(f"{record.msg}{pairs}")
+        fields = _fields(record)
+        words = record.msg + "".join([f" {k}={v}" for k, v in fields.items() if v != ""])
+        if not _is_harmless(words):
+            pairs = "".join(f" {k}={_clean(str(v))}" for k, v in fields.items() if v != "")
+            words = _one_line(f"{record.msg}{pairs}")
         line = f"{_time(record)} {record.levelname.lower():7} {words}"
         return f"{line}\n{record.exc_text}" if record.exc_text else line
 

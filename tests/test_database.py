@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kiroproxy.batches import MAX_VARIABLES, Rows
 from kiroproxy.database import Database
 from kiroproxy.errors import StorageError
 from kiroproxy.schema import MIGRATIONS
@@ -110,6 +111,42 @@ async def test_failing_work_undoes_itself_only(
     with pytest.raises(StorageError, match="no such table"):
         await database.run(lambda connection: connection.execute("SELECT * FROM nowhere"))
     assert await database.run(names) == ["after", "before"]
+    await database.close()
+
+
+async def test_rows_among_other_work_keep_their_order(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "state.db")
+    notes = Rows("notes", ("name", "value"))
+    await database.run(
+        lambda c: c.execute("CREATE TABLE notes (seq INTEGER PRIMARY KEY, name, value)")
+    )
+    for number in range(MAX_VARIABLES):  # more than one statement's worth
+        database.add(notes, (f"a{number}", number))
+    database.submit(lambda c: c.execute("INSERT INTO notes (name, value) VALUES ('between', NULL)"))
+    database.add(notes, ("b", 1))
+    stored = await database.run(
+        lambda c: c.execute("SELECT name FROM notes ORDER BY seq").fetchall()
+    )
+    assert [name for (name,) in stored] == [f"a{n}" for n in range(MAX_VARIABLES)] + [
+        "between",
+        "b",
+    ]
+    await database.close()
+
+
+async def test_a_row_that_cannot_be_stored_takes_no_other_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database.open(tmp_path / "state.db")
+    notes = Rows("notes", ("name",))
+    await database.run(lambda c: c.execute("CREATE TABLE notes (name UNIQUE)"))
+    for name in ("one", "two", "one", "three"):
+        database.add(notes, (name,))
+    stored = await database.run(
+        lambda c: c.execute("SELECT name FROM notes ORDER BY name").fetchall()
+    )
+    assert [name for (name,) in stored] == ["one", "three", "two"]
+    assert caplog.text.count("a record could not be written") == 1
     await database.close()
 
 

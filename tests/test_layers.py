@@ -43,6 +43,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "secret",
         "clientkey",
         "database",
+        "batches",
         "schema",
         "values",
     ),

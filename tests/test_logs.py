@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kiroproxy import logs
 from kiroproxy.config import Log
@@ -50,6 +52,32 @@ def test_redact_hides_what_looks_like_ours(secret: str) -> None:
 @pytest.mark.parametrize("text", ["a bearer of news", "aorta", "ksk_", "basic facts", "eyJ"])
 def test_redact_leaves_words_alone(text: str) -> None:
     assert logs.redact(text) == text
+
+
+PIECES = st.sampled_from(
+    [
+        *SECRETS,
+        "basic ",
+        "BEARER ",
+        "ba\u017fic abcdefgh",
+        "bas\u0131c abcdefgh",
+        "aoa",
+        "x",
+        " ",
+        '"',
+    ]
+)
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=4).map("".join))
+def test_looking_for_hints_first_overlooks_nothing(text: str) -> None:
+    assert logs.redact(text) == logs._SECRETS.sub("***", text)
+
+
+def test_time_is_utc_to_the_millisecond(restored: None) -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "x", None, None)
+    record.created = 1_700_000_000.0129
+    assert logs._time(record) == "2023-11-14T22:13:20.012+00:00"
 
 
 @pytest.mark.parametrize("format", ["text", "json"])

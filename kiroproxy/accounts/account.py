@@ -61,6 +61,7 @@ HEALTH_EVENTS: Final[dict[Health, Event]] = {
     Health.BRAKE: Event.BRAKED,
 }
 
+_WELL: Final = Status()
 _PROFILE_RETRY_S: Final = 60.0
 _PROFILE_KEEP_S: Final = 3600.0
 _RETRY_FIRST_S: Final = 5.0
@@ -118,6 +119,12 @@ class Account:
         if tokens.access is None or tokens.access == self._rejected:
             return False
         return tokens.expires_at_epoch_s > self._shop.clock.wall() + self._shop.settings.min_left_s
+
+    @property
+    def is_able(self) -> bool:
+        """As ``view().is_able``."""
+        self._settle()
+        return self.status.state in ABLE
 
     def view(self) -> AccountView:
         self._settle()
@@ -181,6 +188,8 @@ class Account:
         )
 
     def _settle(self) -> None:
+        if not self.status.has_deadline:  # nearly always: this runs several times a request
+            return
         self._become(settle(self.status, self.now()), Event.DEADLINE_PASSED.value)
 
     def adopt(self, saved: Saved, why: str) -> None:
@@ -230,7 +239,8 @@ class Account:
         A refused token counts only if it had been renewed for this request and is still ours.
         """
         if error is None:
-            self.happen(Event.SUCCEEDED)
+            if self.status != _WELL:  # a success changes nothing about an account that is well
+                self.happen(Event.SUCCEEDED)
             return
         if error.kind is Kind.MODEL_NOT_FOUND:
             self.catalogue.forget_age()

@@ -10,12 +10,13 @@ from typing import Final
 from kiroproxy.accounts.tasks import Tasks
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError
-from kiroproxy.kiro.models import FALLBACK, ModelInfo
+from kiroproxy.kiro.models import FALLBACK, MAX_KNOWN_NAME, ModelInfo, offers
 
 _log = logging.getLogger("kiroproxy.accounts")
 
 KEEP_S: Final = 3600.0
 RETRY_S: Final = 60.0
+_MAX_ASKED: Final = 256
 
 
 class Catalogue:
@@ -25,6 +26,7 @@ class Catalogue:
         self, clock: Clock, tasks: Tasks, fetch: Callable[[], Awaitable[Sequence[ModelInfo]]]
     ) -> None:
         self.models: Sequence[ModelInfo] = FALLBACK
+        self._asked: dict[str, bool] = {}  # of names: whether the list offers them
         self._clock = clock
         self._tasks = tasks
         self._fetch = fetch
@@ -34,6 +36,19 @@ class Catalogue:
     @property
     def is_known(self) -> bool:
         return self.models is not FALLBACK
+
+    def may_offer(self, name: str) -> bool:
+        """Whether the list offers the model; True while it is not known."""
+        if not self.is_known:
+            return True
+        answer = self._asked.get(name)
+        if answer is None:
+            answer = offers(name, self.models)
+            if len(name) <= MAX_KNOWN_NAME:
+                if len(self._asked) >= _MAX_ASKED:
+                    self._asked.clear()
+                self._asked[name] = answer
+        return answer
 
     def forget_age(self) -> None:
         """The account refused a model of the list: fetch it again at the next chance."""
@@ -55,6 +70,7 @@ class Catalogue:
         else:
             if models:
                 self.models, keep_s = list(models), KEEP_S
+                self._asked.clear()
         finally:
             self._fresh_until_s = self._clock.monotonic() + keep_s
             self._task = None

@@ -30,7 +30,7 @@ from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
-from kiroproxy.kiro.models import FALLBACK, ModelInfo, offers, resolve
+from kiroproxy.kiro.models import FALLBACK, ModelInfo, resolve
 
 _log = logging.getLogger("kiroproxy.accounts")
 
@@ -159,9 +159,10 @@ class AccountManager:
         lacking = {
             account.id
             for account in self._accounts.values()
-            if wanted and account.catalogue.is_known
-            if not offers(wanted, account.catalogue.models)
+            if wanted and not account.catalogue.may_offer(wanted)
         }
+        if not lacking:
+            return frozenset()
         left = [v for v in self.accounts() if v.is_able and v.id not in tried | lacking]
         return frozenset(lacking) if left else frozenset()
 
@@ -277,7 +278,7 @@ class AccountManager:
         if not session:
             return
         home = self._accounts.get(self._sessions.get(session, ""))
-        if home is None or home.id in tried or not home.view().is_able:
+        if home is None or home.id in tried or not home.is_able:
             self._sessions[session] = account_id
         self._sessions.move_to_end(session)
         while len(self._sessions) > MAX_SESSIONS:

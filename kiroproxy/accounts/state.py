@@ -157,6 +157,11 @@ class Status:
     until_epoch_s: float | None = None
     streak: int = 0
 
+    @property
+    def has_deadline(self) -> bool:
+        """Whether time alone can change it."""
+        return self.until_at_s is not None or self.until_epoch_s is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Now:

@@ -112,21 +112,27 @@ class KiroRequest:
 
 
 def build(
-    turn: Turn, model: ModelInfo, description_chars: int = DESCRIPTION_CHARS
+    turn: Turn,
+    model: ModelInfo,
+    description_chars: int = DESCRIPTION_CHARS,
+    conversation: str = "",
 ) -> KiroRequest:
     """Make the request of a Turn. Never fails for a Turn that a dialect's parser has made.
 
     Adds to ``turn.ignored`` what this model cannot do. ``description_chars``: a tool's longer description
-    stands in the system prompt.
+    stands in the system prompt. ``conversation``: its ``conversation_id`` where it is known already.
     """
-    return _Builder(turn, model, description_chars).build()
+    return _Builder(turn, model, description_chars, conversation).build()
 
 
 class _Builder:
     """One pass over one Turn."""
 
-    def __init__(self, turn: Turn, model: ModelInfo, description_chars: int) -> None:
+    def __init__(
+        self, turn: Turn, model: ModelInfo, description_chars: int, conversation: str
+    ) -> None:
         self._turn = turn
+        self._conversation = conversation or conversation_id(turn)
         self._model = model
         self._names = ToolNames(tool.name for tool in turn.tools)
         self._declared = Declared(description_chars)
@@ -145,7 +151,7 @@ class _Builder:
             )
         last = steps[-1]
         current = self._current(last if isinstance(last, UserStep) else UserStep())
-        conversation = Conversation(conversation_id(self._turn), history, current)
+        conversation = Conversation(self._conversation, history, current)
         # Before the estimate: serialising leaves each text's UTF-8 form behind, which it needs too.
         state = conversation.encode()
         return KiroRequest(self._model.id, self._plan(), conversation, state, self._fields)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kiroproxy import __version__, logs
 from kiroproxy.app import App, Running
@@ -27,7 +28,9 @@ from kiroproxy.cli.settings import add_config, find_file, read_settings
 from kiroproxy.cli.supervisor import Link
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
-from kiroproxy.simulator import Simulator
+
+if TYPE_CHECKING:
+    from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
 
@@ -90,6 +93,8 @@ def _run(arguments: argparse.Namespace) -> int:
         environment = {k: v for k, v in {**dotenv, **os.environ}.items() if k in names}
         flags.setdefault("KIROPROXY_STATE_DIR", folder)
         config = load(flags, environment, {}, Path(folder), file)
+        from kiroproxy.simulator import Simulator  # here, for only the demo pays for it
+
         return _serve(config, Simulator(), None)
 
 

@@ -29,15 +29,18 @@ from kiroproxy.eventstream.wire import (
     Frame,
 )
 
-#: Verified heads kept. A head differs with the event's type and its payload's length, so a few hundred
-#: catch nearly all of a stream; an entry takes about 500 bytes.
-MAX_KNOWN_HEADS: Final = 512
+#: Verified heads kept, for all streams together, as every stream has the same. A head differs with the
+#: event's type and its payload's length, so a few hundred catch nearly all; an entry takes 500 bytes.
+MAX_KNOWN_HEADS: Final = 2_048
 MAX_KNOWN_HEAD_BYTES: Final = 1_024
 
 _unpack_checksum = CHECKSUM.unpack_from
 
 #: Of a frame: its length, offset of the payload, header block, checksum over all before the payload.
 _Head = tuple[int, int, bytes, int]
+
+#: By prelude and header block: what a head means depends on its bytes alone.
+_known_heads: Final[dict[bytes, _Head]] = {}
 
 
 class FrameDecoder:
@@ -46,13 +49,12 @@ class FrameDecoder:
     ``fault``: what is wrong with the stream, or None.
     """
 
-    __slots__ = ("_consumed", "_head_bytes", "_heads", "_need", "_tail", "fault")
+    __slots__ = ("_consumed", "_head_bytes", "_need", "_tail", "fault")
 
     def __init__(self) -> None:
         self.fault: EventStreamError | None = None
         self._tail = bytearray()  # the beginning of a frame whose end has not come
         self._need = PRELUDE_BYTES  # parsing again is pointless with fewer bytes in the tail
-        self._heads: dict[bytes, _Head] = {}  # by prelude and header block, verified
         self._head_bytes = PRELUDE_BYTES  # of the latest frame, and probably of the next
         self._consumed = 0  # bytes of all frames so far: the place of a fault
 
@@ -106,7 +108,7 @@ class FrameDecoder:
         one before. The losing variants stand in bench/experiments/frame_splitting.py.
         """
         view = memoryview(data)
-        known = self._heads
+        known = _known_heads
         head_bytes = self._head_bytes
         at = 0
         end = len(data)
@@ -159,13 +161,13 @@ class FrameDecoder:
 
     def _remember(self, block: bytes, total: int) -> _Head:
         """The entry of a whole head; ``block`` is its prelude and headers."""
-        head = self._heads.get(block)
+        head = _known_heads.get(block)
         if head is None:
             head = (total, len(block), block[PRELUDE_BYTES:], crc32(block))
             if len(block) <= MAX_KNOWN_HEAD_BYTES:
-                if len(self._heads) >= MAX_KNOWN_HEADS:
-                    self._heads.clear()
-                self._heads[block] = head
+                if len(_known_heads) >= MAX_KNOWN_HEADS:
+                    _known_heads.clear()
+                _known_heads[block] = head
         return head
 
     def _message_fault(self, found: int, data: bytes, at: int, stop: int) -> MessageChecksumError:

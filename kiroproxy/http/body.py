@@ -185,6 +185,4 @@ def _read_trailer(body: ChunkedBody, data: bytes, at: int) -> int:
 
 def too_large(limit_bytes: int) -> RequestError:
     """The refusal of a body over the limit."""
-    return RequestError(
-        f"the request body is larger than {limit_bytes} bytes", kind=Kind.TOO_LARGE
-    )
+    return RequestError(f"the request body is larger than {limit_bytes} bytes", kind=Kind.TOO_LARGE)

@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_keep",
         "_linger_end_s",
         "_match",
+        "_peer",
         "_reader",
         "_shared",
         "_stall",
@@ -70,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._deadline = Deadline(shared.loop, self._on_deadline)
         self._stall: StallWatch | None = None
         self._linger_end_s = 0.0
+        self._peer: str | None = None
         self.sent_bytes = 0
         # per request
         self._reader: HeadReader | None = None
@@ -257,7 +259,9 @@ class Connection(asyncio.Protocol):
 
     def _request(self, body: bytes) -> Request:
         request_id = f"req_{secrets.token_hex(12)}"
-        peer = peer_address(self.transport)
+        if self._peer is None:
+            self._peer = peer_address(self.transport)
+        peer = self._peer
         if self._head is None:  # did not parse; the answer needs an id all the same
             return Request("", "", "", Headers(), b"", request_id, peer)
         return self._head.to_request(body, request_id, peer)

@@ -1,5 +1,9 @@
 """Request heads: collecting the bytes, h11 for the grammar, our own stricter rules on top. No I/O.
 
+A client's heads are the same from request to request but for the body's length, so what h11 and the
+rules made of a head is remembered by its very bytes, the digits of its one ``Content-Length`` taken
+out: h11 judges each head once. Nothing is assumed of a head that has not been judged.
+
 h11 is lenient where RFC 9112 lets a recipient choose. We choose the strict reading wherever two
 recipients could read one stream differently, for that is how requests are smuggled past a front end:
 bare LF as a line end, folded header lines, and both framings on one message are refused.
@@ -7,9 +11,10 @@ bare LF as a line end, folded header lines, and both framings on one message are
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import h11
 
@@ -23,14 +28,35 @@ CHUNKED: Final = -1
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _HEAD_END: Final = b"\r\n\r\n"
+_LENGTH_LINE: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})\r\n")
+MAX_KNOWN_HEADS: Final = 256
+MAX_KNOWN_HEAD_BYTES: Final = 8 * 1024
+"""Bounds of what is remembered, over all connections: 2 MB at the worst."""
 _FRAMING_NAMES: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"expect"}
 )
 
 
+class Framing(NamedTuple):
+    """What a head says but for its length: ``RequestHead``'s fields of the same names."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    http_version: str
+    is_chunked: bool
+    length: int
+    keep_alive: bool
+    expects_continue: bool
+    codings: bytes
+    """Names of content codings that would have to be undone."""
+
+
 @dataclass(slots=True)
 class RequestHead:
-    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED."""
+    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED; ``headers`` are all others, and
+    shared with other requests that have the same."""
 
     method: str
     path: str
@@ -106,7 +132,24 @@ class HeadReader:
             raise _bare_lf()
         if b"\r\n " in head or b"\r\n\t" in head:
             raise RequestError("folded header lines are not allowed (RFC 9112 §5.2)")
-        return _to_head(_grammar(head), self._limits)
+        length = _LENGTH_LINE.search(head)
+        if length is None or head.lower().count(b"content-length") != 1:
+            framing = _judged(head)
+            return _to_head(framing, framing.length, self._limits)
+        at, end = length.span(1)
+        return _to_head(_judged(head[:at] + b"0" + head[end:]), int(length[1]), self._limits)
+
+
+def _judged(head: bytes) -> Framing:
+    """Raises RequestError."""
+    return _known(head) if len(head) <= MAX_KNOWN_HEAD_BYTES else _judge(head)
+
+
+def _judge(head: bytes) -> Framing:
+    return _to_framing(_grammar(head))
+
+
+_known = functools.lru_cache(maxsize=MAX_KNOWN_HEADS)(_judge)  # errors are not remembered
 
 
 def _grammar(head: bytes) -> h11.Request:
@@ -126,28 +169,47 @@ def _without_quote(message: str) -> str:
     return message.partition(": bytearray(")[0].partition(": b")[0]
 
 
-def _to_head(event: h11.Request, limits: HttpLimits) -> RequestHead:
-    headers = Headers()
+def _to_framing(event: h11.Request) -> Framing:
     # raw_items() is a plain list; iterating over h11's Headers makes two calls per line
-    headers.raw = [(name.lower(), value) for name, value in event.headers.raw_items()]
+    lines = [(name.lower(), value) for name, value in event.headers.raw_items()]
     fields: dict[bytes, bytes] = {}
-    for name, value in headers.raw:
+    for name, value in lines:
         if name in _FRAMING_NAMES:
             fields[name] = fields[name] + b"," + value if name in fields else value
     version = event.http_version.decode("ascii")
     path, _, query = _target(event.target).partition("?")
     body_bytes = _body_bytes(fields, version)
-    return RequestHead(
+    codings = _tokens(fields.get(b"content-encoding", b"")) - {b"identity"}
+    return Framing(
         method=event.method.decode("ascii"),
         path=path,
         query=query,
-        headers=headers,
+        headers=Headers.lowered([line for line in lines if line[0] != b"content-length"]),
         http_version=version,
-        body_bytes=body_bytes,
+        is_chunked=body_bytes == CHUNKED,
+        length=body_bytes,
         keep_alive=version == "1.1" and b"close" not in _tokens(fields.get(b"connection", b"")),
         expects_continue=version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue",
-        problem=_problem(fields, body_bytes, limits),
+        codings=b", ".join(sorted(codings)),
     )
+
+
+def _to_head(framing: Framing, length: int, limits: HttpLimits) -> RequestHead:
+    """``framing`` with the length of this very request."""
+    body_bytes = CHUNKED if framing.is_chunked else length
+    head = RequestHead(
+        framing.method,
+        framing.path,
+        framing.query,
+        framing.headers,
+        framing.http_version,
+        body_bytes,
+        framing.keep_alive,
+        framing.expects_continue,
+    )
+    if body_bytes > limits.max_body_bytes or framing.codings:
+        head.problem = _problem(framing.codings, body_bytes, limits)
+    return head
 
 
 def _target(target: bytes) -> str:
@@ -171,26 +233,24 @@ def _body_bytes(fields: dict[bytes, bytes], version: str) -> int:
     return CHUNKED
 
 
-def _problem(
-    fields: dict[bytes, bytes], body_bytes: int, limits: HttpLimits
-) -> KiroProxyError | None:
+def _problem(codings: bytes, body_bytes: int, limits: HttpLimits) -> KiroProxyError | None:
     if body_bytes > limits.max_body_bytes:
         return RequestError(
             f"the request body has {body_bytes} bytes; the limit is {limits.max_body_bytes}",
             kind=Kind.TOO_LARGE,
         )
-    codings = _tokens(fields.get(b"content-encoding", b"")) - {b"identity"}
     if codings and body_bytes != 0:
-        names = b", ".join(sorted(codings)).decode("latin-1")
         return RequestError(
-            f"compressed request bodies are not supported (Content-Encoding: {names[:40]!r}); "
-            "send the body as it is"
+            "compressed request bodies are not supported "
+            f"(Content-Encoding: {codings.decode('latin-1')[:40]!r}); send the body as it is"
         )
     return None
 
 
 def _tokens(value: bytes) -> set[bytes]:
-    return {token.strip().lower() for token in value.split(b",") if token.strip()} if value else set()
+    return (
+        {token.strip().lower() for token in value.split(b",") if token.strip()} if value else set()
+    )
 
 
 def _too_large(limits: HttpLimits) -> RequestError:

@@ -9,20 +9,26 @@ RawHeader = tuple[bytes, bytes]
 
 
 class Headers:
-    """An ordered list of ``(lower-case name, value)`` byte pairs with look-up by name."""
+    """An ordered list of ``(lower-case name, value)`` byte pairs with look-up by name. Never changed."""
 
-    __slots__ = ("raw",)
+    __slots__ = ("_first", "raw")
 
     def __init__(self, raw: Iterable[RawHeader] = ()) -> None:
         self.raw: list[RawHeader] = [(name.lower(), value) for name, value in raw]
+        self._first = dict(reversed(self.raw))
+
+    @classmethod
+    def lowered(cls, raw: list[RawHeader]) -> Headers:
+        """Of names that are lower-case already."""
+        headers = cls()
+        headers.raw = raw
+        headers._first = dict(reversed(raw))
+        return headers
 
     def get(self, name: str) -> str | None:
         """The first value of ``name`` as text (latin-1, as HTTP has it), or None."""
-        wanted = name.lower().encode("latin-1")
-        for key, value in self.raw:
-            if key == wanted:
-                return value.decode("latin-1")
-        return None
+        value = self._first.get(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
         """All values of ``name``, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
@@ -61,6 +62,17 @@ class DateLine:
         return self._line
 
 
+def _line(name: bytes, value: bytes) -> bytes:
+    line = b"%b: %b\r\n" % (name, value)
+    if line.count(b"\n") != 1 or line.count(b"\r") != 1 or b"\0" in line:
+        raise InternalError("a response header holds a line break or NUL")
+    return line
+
+
+_SHORT_BYTES: Final = 128
+_known_line: Final = functools.lru_cache(maxsize=512)(_line)  # most answers have the same few
+
+
 def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> bytes:
     """Status line, ``headers`` except those that are ours to say, then the ``prebuilt`` lines as
     they are.
@@ -72,10 +84,7 @@ def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> 
     for name, value in headers:
         if name.lower() in _OURS:
             continue
-        line = b"%b: %b\r\n" % (name, value)
-        if line.count(b"\n") != 1 or line.count(b"\r") != 1 or b"\0" in line:
-            raise InternalError("a response header holds a line break or NUL")
-        lines.append(line)
+        lines.append(_known_line(name, value) if len(value) <= _SHORT_BYTES else _line(name, value))
     lines += prebuilt
     lines.append(b"\r\n")
     return b"".join(lines)

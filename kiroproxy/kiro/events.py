@@ -1,9 +1,9 @@
 """Frames of generateAssistantResponse as values.
 
 Each kind of frame has one parser, found by (message type, event type) in a table; which one depends on
-the header block alone, and all streams repeat the same few blocks, so the block is the key of two small
-caches: of what its headers say, for the whole program, and of the parser, for one stream. Events are
-tuples, first item one of the numbers:
+the header block alone, and all streams repeat the same few blocks, so the block is the key of small
+caches: of what its headers say and of its parser, for the whole program, and of parsers that count, for
+one stream. Events are tuples, first item one of the numbers:
 
 | event | items |
 |---|---|
@@ -77,6 +77,10 @@ _NAME_HEADERS: Final = {
 }
 
 
+_known_parsers: Final[dict[bytes, _Parser]] = {}
+"""Header block → parser, for all streams."""
+
+
 class EventParser:
     """The parser of one stream. ``unknown``: names of events nobody told us about, with counts."""
 
@@ -89,11 +93,11 @@ class EventParser:
     def parse(self, frames: list[Frame]) -> list[KiroEvent]:
         """One event per frame, in order. Never raises: an exception frame, or one that does not hold
         what its type promises, becomes a FAULT, and the frames behind it are dropped."""
-        known = self._parsers
+        known = _known_parsers
         events: list[KiroEvent] = []
         try:
             for headers, payload in frames:
-                parser = known.get(headers) or self._learn(headers)
+                parser = known.get(headers) or self._parsers.get(headers) or self._learn(headers)
                 events.append(parser(payload))
         except UpstreamError as fault:
             events.append((FAULT, fault))
@@ -101,9 +105,14 @@ class EventParser:
 
     def _learn(self, block: bytes) -> _Parser:
         short = len(block) <= MAX_CACHED_BLOCK_BYTES
-        parser = self._choose(_remembered_kind(block) if short else _kind(block))
-        if short and len(self._parsers) < MAX_CACHED_BLOCKS:
-            self._parsers[block] = parser
+        kind = _remembered_kind(block) if short else _kind(block)
+        parser = self._choose(kind)
+        # Parsers out of the table are everybody's; one that counts is this stream's own.
+        parsers = _known_parsers if PARSERS.get(kind.name) is parser else self._parsers
+        if short:
+            if len(parsers) >= MAX_CACHED_BLOCKS:
+                parsers.clear()
+            parsers[block] = parser
         return parser
 
     def _choose(self, kind: _Kind) -> _Parser:

@@ -7,6 +7,7 @@ prefixes, ``[1m]`` markers, family aliases. A name is never moved to another fam
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -193,11 +194,19 @@ def wants_thinking(name: str) -> bool:
     return _THINKING.search(_ONE_MILLION.sub("", name.strip())) is not None
 
 
-def normalise(name: str) -> list[str]:
+MAX_KNOWN_NAME: Final = 200
+"""Names come from clients; longer ones are worked out each time instead of being kept."""
+
+
+def normalise(name: str) -> tuple[str, ...]:
     """Spellings under which the service may know ``name``, best first, all lower-case, no repeats.
 
     ``claude-opus-4-5-20251101[1m]`` → itself without the marker, then ``claude-opus-4.5``.
     """
+    return _remembered(name) if len(name) <= MAX_KNOWN_NAME else _spellings(name)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
     bare = _bare(name).lower()
     plain = _DATE.sub("", _THINKING.sub("", _DATE.sub("", bare)))
     dotted = _DASHED_VERSION.sub(r"\1.\2", plain, count=1)
@@ -207,7 +216,10 @@ def normalise(name: str) -> list[str]:
         candidates.append(f"claude-{old[2]}-{old[1]}")
     # Anthropic writes version 4 as 4-0 too; the service refuses any ".0".
     candidates += [item[:-2] for item in candidates[2:] if item.endswith(".0")]
-    return list(dict.fromkeys(candidates))
+    return tuple(dict.fromkeys(candidates))
+
+
+_remembered = functools.lru_cache(maxsize=256)(_spellings)
 
 
 def _bare(name: str) -> str:
@@ -242,7 +254,7 @@ def offers(name: str, catalogue: Sequence[ModelInfo]) -> bool:
     return _listed(normalise(name), catalogue) is not None
 
 
-def _listed(spellings: list[str], catalogue: Sequence[ModelInfo]) -> ModelInfo | None:
+def _listed(spellings: Sequence[str], catalogue: Sequence[ModelInfo]) -> ModelInfo | None:
     by_id = {model.id.lower(): model for model in catalogue}
     for spelling in spellings:
         if spelling in by_id:
@@ -271,7 +283,7 @@ def resolve(name: str, catalogue: Sequence[ModelInfo]) -> ModelInfo:
     return near if near is not None else _unknown(name, spellings)
 
 
-def _nearest(spellings: list[str], catalogue: Sequence[ModelInfo]) -> ModelInfo | None:
+def _nearest(spellings: Sequence[str], catalogue: Sequence[ModelInfo]) -> ModelInfo | None:
     asked = next((v for v in map(_claude_version, spellings) if v is not None), None)
     if asked is None:
         return None
@@ -288,7 +300,7 @@ def _nearest(spellings: list[str], catalogue: Sequence[ModelInfo]) -> ModelInfo 
     return (older[-1] if older else known[0])[1]
 
 
-def _unknown(name: str, spellings: list[str]) -> ModelInfo:
+def _unknown(name: str, spellings: Sequence[str]) -> ModelInfo:
     """A name nobody knows: Claude spellings go out normalised, all others in the caller's case."""
     claude = next((item for item in reversed(spellings) if _CLAUDE.match(item)), None)
     model_id = claude or _bare(name) or "auto"

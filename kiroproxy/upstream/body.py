@@ -33,7 +33,7 @@ MAX_TRAILER_BYTES: Final = 16 * 1024
 """The whole trailer section. Ours; the same figure h11 uses for a head by default."""
 
 _CRLF: Final = b"\r\n"
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*|;[^\x00-\x08\x0a-\x1f\x7f]*)")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 
 
@@ -98,6 +98,13 @@ class ChunkedReader:
         if self._carry:
             data = self._carry + data
             self._carry = b""
+        elif self._part is _Part.SIZE:
+            # One whole chunk: at a model's pace nearly every read is that.
+            line_end = data.find(_CRLF)
+            if line_end > 0:
+                size = _parse_size(data[:line_end])
+                if size and line_end + size + 4 == len(data) and data.endswith(_CRLF):
+                    return data[line_end + 2 : -2]
         pieces: list[bytes] = []
         at = 0 if self._part is _Part.SIZE else self._resume(data, pieces)
         if self._part is _Part.SIZE:

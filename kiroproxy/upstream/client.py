@@ -96,12 +96,15 @@ class UpstreamClient:
         self, request: _Request, timeouts: Timeouts, started_at_s: float, *, fresh: bool
     ) -> UpstreamResponse:
         head_reader = self._head_reader(request)
-        connection = await self._connect(request.origin, timeouts, fresh=fresh)
+        connection = None if fresh else self.pool.take(request.origin)
+        is_checked = connection is not None
+        if connection is None:
+            connection = await self._connect(request.origin, timeouts, fresh=fresh)
         monotonic, release = self._clock.monotonic, self.pool.release
         response = UpstreamResponse(
             connection, head_reader, timeouts, started_at_s, monotonic, release
         )
-        response.begin(_writes(head_reader.request, request.body))
+        response.begin(_writes(head_reader.request, request.body), is_checked=is_checked)
         await response.head_arrived()
         return response
 

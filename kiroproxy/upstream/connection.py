@@ -63,11 +63,13 @@ class Connection(asyncio.Protocol):
         self.state = State.NEW
         self.exchanges = 0
         self.idle_since_s = 0.0  # kept by the pool
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.loop = asyncio.get_running_loop()  # kept: asking costs a system call each time
+        self.closed: asyncio.Future[None] = self.loop.create_future()
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
         self._flow: FlowControl | None = None
         self._receiver: Receiver | None = None
+        self._poller: select.poll | None = None
 
     # -- used by the pool and by exchanges
 
@@ -95,15 +97,28 @@ class Connection(asyncio.Protocol):
             return False
         if transport.is_closing():
             return False
-        return self.state is State.NEW or not _is_readable(transport)
+        return self.state is State.NEW or not self._is_readable(transport)
 
-    def begin(self, request: list[bytes], receiver: Receiver) -> None:
+    def _is_readable(self, transport: asyncio.Transport) -> bool:
+        """Whether the kernel holds bytes or an EOF for this socket: one poll, about 2 µs."""
+        if self._poller is None:
+            sock = transport.get_extra_info("socket")
+            if sock is None or sock.fileno() < 0:
+                return sock is not None
+            if sys.platform == "win32":
+                return bool(select.select([sock.fileno()], [], [], 0)[0])
+            self._poller = select.poll()  # the descriptor is ours until the transport closes
+            self._poller.register(sock.fileno(), select.POLLIN)
+        return bool(self._poller.poll(0))
+
+    def begin(self, request: list[bytes], receiver: Receiver, *, is_checked: bool = False) -> None:
         """Start an exchange: write ``request``, route reads to ``receiver``.
 
-        Raises StaleConnectionError, with nothing written, when the peer is already gone.
+        ``is_checked``: ``usable`` was asked, and the loop has not run since. Raises
+        StaleConnectionError, with nothing written, when the peer is already gone.
         """
         transport = self._transport
-        if transport is None or not self.usable():
+        if transport is None or not (is_checked or self.usable()):
             self.abort()
             raise StaleConnectionError(f"{self.origin.host} closed an idle connection")
         self._go(State.ACTIVE)
@@ -200,18 +215,6 @@ class Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<Connection {self.origin} {self.state.name} exchanges={self.exchanges}>"
-
-
-def _is_readable(transport: asyncio.Transport) -> bool:
-    """Whether the kernel holds bytes or an EOF for this socket (one poll, about 2 µs)."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return sock is not None
-    if sys.platform == "win32":
-        return bool(select.select([sock.fileno()], [], [], 0)[0])
-    poller = select.poll()
-    poller.register(sock.fileno(), select.POLLIN)
-    return bool(poller.poll(0))
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

@@ -163,6 +163,8 @@ async def connect_socket(host: str, port: int, resolver: Resolver = resolve) -> 
     Own code, since uvloop's create_connection has no ``happy_eyeballs_delay``.
     """
     addresses = await resolver(host, port)
+    if len(addresses) == 1:  # nobody to race against
+        return await _connect(addresses[0])
     errors: list[OSError] = []
     winners: list[socket.socket] = []
 

@@ -1,7 +1,7 @@
-"""Request heads out, response heads in, both through h11. No I/O.
+"""Request heads out, response heads in: plain ones at a glance (plain.py), all others through h11. No I/O.
 
-h11 checks what we send as strictly as what we receive, so a token with a line break in it can never
-become a second header. Bodies do not pass through it: ours goes out as it is behind a
+What we send is checked as strictly as what we receive, so a token with a line break in it can never
+become a second header. Bodies do not pass through here: ours goes out as it is behind a
 ``Content-Length``, the answer's is read by body.py.
 """
 
@@ -14,6 +14,7 @@ import h11
 
 from kiroproxy.errors import InternalError, PeerProtocolError
 from kiroproxy.http.messages import Headers, RawHeader
+from kiroproxy.upstream.plain import plain_request, plain_response
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """One response head. Ours: the service's are under 2 KiB, CDNs in front of it add a few."""
@@ -37,6 +38,8 @@ class Head:
         """Whether the peer means to keep the connection. HTTP/1.0 peers get a new one each time."""
         if self.http_version != "1.1":
             return False
+        if self.headers.get("connection") is None:
+            return True
         tokens = ",".join(self.headers.get_all("connection")).lower().split(",")
         return "close" not in {token.strip() for token in tokens}
 
@@ -53,17 +56,19 @@ class HeadReader:
     Made fresh for each exchange; h11's own keep-alive cycle would want to see the body.
     """
 
-    __slots__ = ("_http", "_informational", "method", "request", "rest")
+    __slots__ = ("_headers", "_http", "_informational", "_target", "method", "request", "rest")
 
     def __init__(self, method: str, target: str, headers: list[RawHeader]) -> None:
         """Raises InternalError when a header cannot stand on the wire; the value is not shown."""
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._http: h11.Connection | None = None
         self._informational = 0
+        self._target = target
+        self._headers = headers
         self.method = method
         self.rest = b""
         try:
-            request = h11.Request(method=method, target=target, headers=headers)
-            self.request: bytes = self._http.send(request) or b""
+            head = plain_request(method.encode("ascii"), target.encode("ascii"), headers)
+            self.request: bytes = self._by_h11()[1] if head is None else head
         except (h11.LocalProtocolError, UnicodeEncodeError):  # its text quotes the value
             raise InternalError("a request to the service has an illegal header") from None
 
@@ -74,21 +79,40 @@ class HeadReader:
         """
         if not data:  # to h11 that would mean EOF
             return None
-        self._http.receive_data(data)
+        http = self._http
+        if http is None:
+            plain = plain_response(data, MAX_HEAD_BYTES)
+            if plain is not None:
+                status, headers, end = plain
+                self.rest = data[end:]
+                return Head(status, Headers.lowered(headers), "1.1")
+            http, _ = self._by_h11()
+        return self._feed_h11(http, data)
+
+    # -- through h11
+
+    def _by_h11(self) -> tuple[h11.Connection, bytes]:
+        """The request's head by h11, which waits for the answer's from here on."""
+        self._http = http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        request = h11.Request(method=self.method, target=self._target, headers=self._headers)
+        return http, http.send(request) or b""
+
+    def _feed_h11(self, http: h11.Connection, data: bytes) -> Head | None:
+        http.receive_data(data)
         try:
-            event = self._next_final()
+            event = self._next_final(http)
         except h11.RemoteProtocolError as error:
             detail = str(error).partition(":")[0]  # behind the colon h11 quotes what came
             raise PeerProtocolError(f"the answer is not valid HTTP/1.1: {detail}") from None
         if event is None:
             return None
-        self.rest = self._http.trailing_data[0]
+        self.rest = http.trailing_data[0]
         version = event.http_version.decode("ascii")
         return Head(event.status_code, Headers(event.headers), version)
 
-    def _next_final(self) -> h11.Response | None:
+    def _next_final(self, http: h11.Connection) -> h11.Response | None:
         while True:
-            event = self._http.next_event()
+            event = http.next_event()
             if isinstance(event, h11.Response):
                 return event
             if not isinstance(event, h11.InformationalResponse):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ class Origin:
         return f"{self.scheme}://{self.host_header}"
 
 
+@functools.lru_cache(maxsize=256)
 def parse_url(url: str) -> tuple[Origin, str]:
     """A URL's origin and request target (path and query). Raises ConfigError.
 

@@ -97,6 +97,14 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
+    def take(self, origin: Origin) -> Connection | None:
+        """An idle connection that is usable at this very moment, if there is one; waits for nothing."""
+        while not self._is_closed and origin in self._idle_by_origin:
+            connection = self._take_idle(origin)
+            if connection is not None:
+                return connection
+        return None
+
     async def acquire(self, origin: Origin, *, fresh: bool = False) -> Connection:
         """A usable connection to ``origin``, idle or new. Raises ConnectError.
 

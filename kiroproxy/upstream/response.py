@@ -34,6 +34,7 @@ HELD_BYTES: Final = 256 * 1024
 """Body bytes kept before anybody asks for them; then the socket is paused. One asyncio read."""
 
 Sink = Callable[[bytes], None]
+_NO_HEADERS: Final = Headers()
 
 
 class UpstreamResponse:
@@ -54,7 +55,7 @@ class UpstreamResponse:
         release: Callable[[Connection], None],
     ) -> None:
         self.status = 0
-        self.headers = Headers()
+        self.headers = _NO_HEADERS
         self._connection = connection
         self._head_reader = head_reader
         self._reader: BodyReader | None = None
@@ -71,13 +72,15 @@ class UpstreamResponse:
         self._monotonic = monotonic
         self._release = release
         host = connection.origin.host
-        self._watch = Watch(timeouts, host, started_at_s, monotonic, self._fail)
+        self._watch = Watch(
+            timeouts, host, started_at_s, monotonic, self._fail, connection.loop
+        )
 
     # -- for the client
 
-    def begin(self, request: list[bytes]) -> None:
+    def begin(self, request: list[bytes], *, is_checked: bool = False) -> None:
         """Write the request. Raises StaleConnectionError when the peer is gone already."""
-        self._connection.begin(request, self)
+        self._connection.begin(request, self, is_checked=is_checked)
         self._watch.start()
 
     async def head_arrived(self) -> None:
@@ -271,7 +274,7 @@ class UpstreamResponse:
 
     async def _wait(self) -> None:
         """Sleep until woken; cancellation closes the connection before it goes on."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._connection.loop.create_future()
         try:
             await self._waiter
         except BaseException:

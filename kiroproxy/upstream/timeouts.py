@@ -53,6 +53,7 @@ class Watch:
         "_armed_for_s",
         "_expire",
         "_host",
+        "_loop",
         "_monotonic",
         "_paused_at_s",
         "_phase",
@@ -69,7 +70,9 @@ class Watch:
         started_at_s: float,
         monotonic: Callable[[], float],
         expire: Callable[[UpstreamTimeoutError], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._loop = loop
         self._timeouts = timeouts
         self._host = host
         self._monotonic = monotonic
@@ -90,7 +93,8 @@ class Watch:
         """From now on the idle clock counts instead of the first-byte clock."""
         self._phase = "idle"
         self.last_read_at_s = self._monotonic()
-        self._arm()
+        if self._due()[0] < self._armed_for_s:
+            self._arm()
 
     def pause(self) -> None:
         """The reader holds us back: the idle clock stands still."""
@@ -111,17 +115,20 @@ class Watch:
 
     def _due(self) -> tuple[float, str]:
         """When the next clock runs out, and which."""
-        if self._paused_at_s is not None:
-            return self._total_at_s, "total"
-        limit_s = getattr(self._timeouts, f"{self._phase}_s")
-        return min((self.last_read_at_s + limit_s, self._phase), (self._total_at_s, "total"))
+        if self._paused_at_s is None:
+            timeouts = self._timeouts
+            limit_s = timeouts.idle_s if self._phase == "idle" else timeouts.first_byte_s
+            at_s = self.last_read_at_s + limit_s
+            if at_s <= self._total_at_s:
+                return at_s, self._phase
+        return self._total_at_s, "total"
 
     def _arm(self) -> None:
         self.stop()
         self._armed_for_s, _ = self._due()
         if self._armed_for_s < math.inf:
             delay_s = max(0.0, self._armed_for_s - self._monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._fire)
+            self._timer = self._loop.call_later(delay_s, self._fire)
 
     def _fire(self) -> None:
         due_at_s, phase = self._due()

@@ -105,7 +105,8 @@ class Journal:
         self._ledger.add(record)
         self._feed.publish(record)
         level = logging.WARNING if result is Result.FAILED else logging.INFO
-        _log.log(level, result.value, extra={"fields": _log_fields(record) | dict(notes)})
+        if _log.isEnabledFor(level):
+            _log.log(level, result.value, extra={"fields": {**_log_fields(record), **notes}})
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]

@@ -7,6 +7,7 @@ Sums are made there too, and kept for a while in proportion to what they cost.
 from __future__ import annotations
 
 import functools
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from kiroproxy.batches import Rows
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 from kiroproxy.usage.record import RequestRecord
@@ -33,8 +35,10 @@ _COLUMNS: Final = (
     "status", "outcome", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
     "credits", "sources", "first_token_ms", "total_ms", "tries", "error_kind", "error",
 )  # fmt: skip
+_values: Final = operator.attrgetter(*_COLUMNS)
+_SOURCES: Final = _COLUMNS.index("sources")
 _NAMES: Final = ", ".join(_COLUMNS)
-_INSERT: Final = f"INSERT INTO requests ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_ROWS: Final = Rows("requests", _COLUMNS)
 
 # Everything is summed the same way, whatever it is grouped by. A client that left is no failure.
 SUMS: Final = """
@@ -73,7 +77,7 @@ class Ledger:
     def add(self, record: RequestRecord) -> None:
         """Store a finished request soon; never waits, never fails."""
         row = _row_of(record)
-        self._database.submit(lambda connection: connection.execute(_INSERT, row))
+        self._database.add(_ROWS, row)
         now_s = self._clock.monotonic()
         if now_s >= self._prune_after_s:
             self._prune_after_s = now_s + _PRUNE_EVERY_S
@@ -144,9 +148,9 @@ class Ledger:
 
 
 def _row_of(record: RequestRecord) -> tuple[Any, ...]:
-    fields = record.as_json()
-    fields["sources"] = orjson.dumps(record.sources).decode()
-    return tuple(fields[name] for name in _COLUMNS)
+    row = list(_values(record))
+    row[_SOURCES] = orjson.dumps(record.sources).decode()
+    return tuple(row)
 
 
 def _json_of(row: tuple[Any, ...]) -> Json:

@@ -181,3 +181,42 @@ def test_compressed_body_is_a_problem(coding: bytes) -> None:
 def test_identity_and_bodiless_codings_are_fine() -> None:
     assert parse(vector(b"Content-Length: 5", b"Content-Encoding: identity")).problem is None
     assert parse(vector(b"Content-Encoding: gzip")).problem is None
+
+
+def test_a_head_seen_before_keeps_nothing_of_its_length() -> None:
+    lengths = [12, 0, 999, 12]
+    heads = [parse(HEAD.replace(b"Length: 12", b"Length: %d" % length)) for length in lengths]
+    assert [head.body_bytes for head in heads] == lengths
+    assert all(head.problem is None for head in heads)
+    too_long = parse(HEAD.replace(b"Length: 12", b"Length: 1001"))
+    assert too_long.problem is not None
+    assert too_long.problem.kind is Kind.TOO_LARGE
+    assert parse(HEAD).problem is None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Content-Length: 5", b"Content-Length: 0"),
+        (b"Content-Length: 0", b"Content-Length: 5"),
+        (b"content-length: 5", b"CONTENT-LENGTH: 0"),
+        (b"Content-Length: 5", b"Content-Length:0"),
+        (b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+    ],
+)
+def test_no_second_length_hides_behind_a_remembered_one(lines: tuple[bytes, bytes]) -> None:
+    parse(vector(lines[0]))
+    for _ in range(2):
+        with pytest.raises(KiroProxyError):
+            HeadReader(LIMITS).feed(vector(*lines))
+
+
+def test_equal_lengths_said_twice_are_one() -> None:
+    assert parse(vector(b"Content-Length: 5", b"Content-Length: 5")).body_bytes == 5
+    assert parse(vector(b"Content-Length: 5", b"Content-Length: 5")).body_bytes == 5
+
+
+def test_handlers_see_no_length_line() -> None:
+    """The length is the body's own; a header that many requests share cannot say it."""
+    assert parse(HEAD).headers.get("content-length") is None
+    assert parse(HEAD).headers is parse(HEAD.replace(b"Length: 12", b"Length: 13")).headers

@@ -42,6 +42,7 @@ MALFORMED_CHUNKED = {
     "sign": b"+3\r\nabc\r\n",
     "prefix": b"0x3\r\nabc\r\n",
     "underscore": b"1_0\r\n0123456789abcdef\r\n",
+    "blank between size and extension": b"3 ;a\r\nabc\r\n",
     "leading blank": b" 3\r\nabc\r\n",
     "sixteen digits": b"1000000000000000\r\nabc\r\n",
     "payload longer than said": b"3\r\nabcd\r\n",

@@ -1,0 +1,136 @@
+"""What is submitted to the database's thread, and how a batch of it is written. No thread, no file."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import itertools
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+_log = logging.getLogger("kiroproxy.database")
+Work = Callable[[sqlite3.Connection], object]
+
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+MAX_VARIABLES: Final = 999  # of one statement; SQLite's own bound before 3.32
+
+
+class Rows:
+    """Where rows of one kind go: ``table`` and its ``columns``, which are names of ours."""
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self._insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
+        self._values = f"({', '.join('?' * len(columns))})"
+        self._most = MAX_VARIABLES // len(columns)
+
+    def insert(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Many rows a statement: each statement lets go of the interpreter, and to get it back takes
+        it from the event loop."""
+        for at in range(0, len(rows), self._most):
+            some = rows[at : at + self._most]
+            sql = self._insert + ", ".join([self._values] * len(some))
+            connection.execute(sql, [value for row in some for value in row])
+
+
+class Row:
+    """The work of storing one row; neighbours of one kind are stored together."""
+
+    __slots__ = ("into", "values")
+
+    def __init__(self, into: Rows, values: tuple[Any, ...]) -> None:
+        self.into = into
+        self.values = values
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        self.into.insert(connection, [self.values])
+
+
+class Job:
+    """``done`` None: submitted, nobody waits. ``is_urgent``: it does not wait for company either."""
+
+    __slots__ = ("done", "is_urgent", "work")
+
+    def __init__(
+        self,
+        work: Work,
+        done: concurrent.futures.Future[Any] | None = None,
+        *,
+        is_urgent: bool = False,
+    ) -> None:
+        self.work = work
+        self.done = done
+        self.is_urgent = is_urgent
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A writer's from the start: one that began as a reader could not become one behind another's
+    back, and would fail instead of waiting."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def write_batch(connection: sqlite3.Connection, batch: list[Job]) -> None:
+    """In one transaction. One job's own mistake undoes it, and all are done again, each by itself."""
+    try:
+        with transaction(connection):
+            for work in _joined(job.work for job in batch):
+                work(connection)
+            return
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and is_fatal(error):
+            raise
+    with transaction(connection):
+        for job in batch:
+            _write_one(connection, job.work)
+
+
+def _joined(works: Iterable[Work]) -> Iterator[Work]:
+    """The same works in the same order, rows of one kind that stand together as one."""
+    for into, run in itertools.groupby(works, _kind):
+        if into is None:
+            yield from run
+        else:
+            rows = [work.values for work in run if isinstance(work, Row)]
+            yield functools.partial(into.insert, rows=rows)
+
+
+def _kind(work: Work) -> Rows | None:
+    return work.into if isinstance(work, Row) else None
+
+
+def _write_one(connection: sqlite3.Connection, work: Work) -> None:
+    """One work of a batch; its own mistake does not undo its neighbours'."""
+    connection.execute("SAVEPOINT one")
+    try:
+        work(connection)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and is_fatal(error):
+            raise
+        _log.exception("a record could not be written")
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+
+
+def primary(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for errors that Python's module makes itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    return primary(error) in _BROKEN
+
+
+def is_fatal(error: sqlite3.Error) -> bool:
+    """Whether the file is at fault, and not the statement."""
+    statement = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+    return primary(error) not in (0, *statement)
