@@ -26,7 +26,7 @@ from typing import Protocol
 from kiroproxy.accounts import AccountManager, Lease
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.events import AnswerEvent, Ending
-from kiroproxy.api.search import is_search_only, search_answer, search_query
+from kiroproxy.api.search import query_of, search_answer
 from kiroproxy.api.to_kiro import KiroRequest, build, conversation_id
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.tools import DESCRIPTION_CHARS
@@ -44,7 +44,12 @@ from kiroproxy.errors import (
 from kiroproxy.eventstream import FrameDecoder
 from kiroproxy.kiro.events import EventParser
 from kiroproxy.kiro.replies import Action, Health, Remedy, prompt_too_long
-from kiroproxy.kiro.websearch import MAX_REPLY_BYTES, parse_search_reply, search_payload
+from kiroproxy.kiro.websearch import (
+    MAX_REPLY_BYTES,
+    of_search_alone,
+    parse_search_reply,
+    search_payload,
+)
 from kiroproxy.metrics import Metrics
 from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
@@ -171,7 +176,7 @@ class Relay:
         whether part of the answer is already out. ``trace`` is kept up to date meanwhile."""
         tries = Tries()
         invocation_id = str(uuid.uuid4())
-        attempt = self._search if is_search_only(turn) else self._generate
+        attempt = self._search if query_of(turn) else self._generate
         lease = await self._accounts.lease(
             conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)
         )
@@ -242,11 +247,13 @@ class Relay:
         trace: Trace,
     ) -> Outcome:
         """The service's own web search in place of the model."""
-        query = search_query(turn)
+        query = query_of(turn)
         _begin(lease, "web_search", delivery, trace)
-        body = await self._calls.mcp(
-            lease.identity, search_payload(invocation_id, query), MAX_REPLY_BYTES
-        )
+        payload = search_payload(invocation_id, query)
+        try:
+            body = await self._calls.mcp(lease.identity, payload, MAX_REPLY_BYTES)
+        except UpstreamRefusedError as error:
+            raise of_search_alone(error) from None
         call_id = f"srvtoolu_{invocation_id.replace('-', '')}"
         results = parse_search_reply(body)
         batch, ending = search_answer(call_id, query, results, estimate_turn(turn), turn.web_search)
@@ -286,8 +293,9 @@ class Relay:
                 self._accounts.release(
                     lease, error
                 )  # nobody holds one account and waits for another
+                session = "" if query_of(turn) else lease.session  # a search moves no conversation
                 try:
-                    return await self._accounts.lease(lease.session, tries.excluded, lease.wanted)
+                    return await self._accounts.lease(session, tries.excluded, lease.wanted)
                 except NoAccountError as none_left:
                     raise _truest(error, none_left) from None
             case _:

@@ -1,4 +1,4 @@
-"""Web search beside other tools: above the relay, the rounds of one answer.
+"""Web search by the model: above the relay, the rounds of one answer.
 
 The relay stays the only loop that tries and streams; each model request and each search is one call of
 its ``answer``. Here is only what happens between them: ``api.search_rounds`` says what, as a table. A round
@@ -19,6 +19,7 @@ from kiroproxy.api.search import (
     no_findings,
     search_turn,
     with_past_in_words,
+    without_model,
 )
 from kiroproxy.api.search_rounds import (
     After,
@@ -27,8 +28,8 @@ from kiroproxy.api.search_rounds import (
     SearchCall,
     after,
     asked_on,
-    beside_tools,
     offering,
+    on_offer,
     summed,
 )
 from kiroproxy.api.to_kiro import conversation_id
@@ -42,14 +43,16 @@ _PUT_OFF: Final = "a web search beside calls of the client's tools was put off"
 
 
 class SearchingRelay:
-    """Serves Turns like the relay it wraps; those without a search beside tools go straight through."""
+    """Serves Turns like the relay it wraps; those in which the model cannot search go straight through."""
 
     def __init__(self, relay: Answering) -> None:
         self._relay = relay
 
     async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """As ``Relay.answer``."""
-        search = beside_tools(turn)
+        if (direct := without_model(turn)) is not None:
+            return await self._relay.answer(direct, delivery, trace)
+        search = on_offer(turn)
         if search is None:
             return await self._relay.answer(with_past_in_words(turn), delivery, trace)
         return await _Searching(self._relay, turn, search, delivery, trace).answer()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from kiroproxy.api.events import AnswerEvent, Ending, Stop
 from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
-from kiroproxy.api.search import is_search_only
 from kiroproxy.api.turn import Turn
 from kiroproxy.relay import Answering, Delivery, Outcome
 from kiroproxy.upstream import UpstreamResponse
@@ -26,7 +25,7 @@ class StructuredRelay:
 
     async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         """As ``Relay.answer``. Raises SchemaMismatchError too."""
-        if turn.output_schema is None or is_search_only(turn):
+        if turn.output_schema is None:
             return await self._relay.answer(turn, delivery, trace)
         first = _Held(delivery)
         outcome = await self._relay.answer(turn, first, trace)

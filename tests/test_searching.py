@@ -19,7 +19,7 @@ from kiroproxy.api.events import (
     Stop,
     Usage,
 )
-from kiroproxy.api.search import is_search_only
+from kiroproxy.api.search import query_of
 from kiroproxy.api.turn import Message, Text, Tool, Turn, WebSearch
 from kiroproxy.errors import NoAccountError, UpstreamError, UpstreamTimeoutError
 from kiroproxy.relay import Delivery, Outcome
@@ -49,7 +49,7 @@ class Played:
 
     async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         trace.tries = 1
-        if is_search_only(turn):
+        if query_of(turn):
             self.searches.append(turn)
             trace.upstream_model = "web_search"
             delivery.begin("acc", "web_search")
@@ -205,6 +205,27 @@ async def test_a_search_that_is_put_off_is_noted() -> None:
     assert taken.events == [(TOOL_START, "t", "Read"), (TOOL_END,)]
     assert "put off" in outcome.doubtful
     assert not relay.searches
+
+
+async def test_a_search_alone_is_the_models_too() -> None:
+    relay = Played([says(*CALL), says((TEXT, "b"))])
+    taken = Streamed()
+    turn = asked()
+    turn.tools = []
+    outcome = await SearchingRelay(relay).answer(turn, taken, trace())
+    assert taken.events == [FOUND, (TEXT, "b")]
+    assert [tool.name for tool in relay.turns[0].tools] == ["web_search"]
+    assert [query_of(search) for search in relay.searches] == ["kiro"]
+    assert outcome.ending.usage.web_searches == 1
+
+
+async def test_words_that_ask_for_one_search_need_no_model() -> None:
+    relay = Played([])
+    words = "Perform a web search for the query: kiro"
+    search = WebSearch("web_search", comes_back=True)
+    turn = Turn("m", [Message("user", [Text(words)])], web_search=search)
+    await SearchingRelay(relay).answer(turn, Streamed(), trace())
+    assert [query_of(search) for search in relay.searches] == ["kiro"]
 
 
 async def test_other_turns_go_straight_through() -> None:

@@ -1,11 +1,12 @@
 """The provider's web search, done by the service's own: what to search for, and what was found.
 
-A request whose only tool is the search is answered by it alone, without the model: Claude Code's WebSearch
-tool sends exactly such requests. Beside other tools the model decides (``search_rounds``).
+The model decides when to search (``search_rounds``). Only a request whose words ask for one search and for
+nothing else is answered by it alone: Claude Code's WebSearch tool sends exactly such requests.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,7 +23,6 @@ from kiroproxy.api.turn import (
     Turn,
     WebSearch,
 )
-from kiroproxy.errors import RequestError
 from kiroproxy.kiro.websearch import SearchResult
 
 SEARCH_TOOL: Final = "web_search"
@@ -35,29 +35,40 @@ ERROR_CODES: Final = frozenset({UNAVAILABLE, INVALID_INPUT, TOO_MANY})
 
 #: What the ids of searches begin with that come back in a history: Messages, Responses.
 _HOSTED_IDS: Final = ("srvtoolu_", "ws_")
-_PREFIX: Final = "Perform a web search for the query:"  # how Claude Code words it
+#: User texts that ask for a search and for nothing else. The first is Claude Code's WebSearch tool, which
+#: gives the findings to its own model: a second one's words about them would be billed for nothing.
+_WITHOUT_MODEL: Final = (
+    re.compile(r"Perform a web search for the query:\s*(?P<query>.+)", re.DOTALL),
+)
 
 
-def is_search_only(turn: Turn) -> bool:
-    """Whether the whole turn is one web search."""
-    allowed = turn.tool_choice.kind is not ToolChoiceKind.NONE
-    return turn.web_search is not None and not turn.tools and allowed
+def query_of(turn: Turn) -> str:
+    """What to search for, if the whole turn is one search; empty for all other turns."""
+    return turn.web_search.query if turn.web_search is not None else ""
 
 
-def search_query(turn: Turn) -> str:
-    """What to search for: the last user text. Raises RequestError when there is none."""
-    for message in reversed(turn.messages):
-        if message.role == "user":
-            for block in reversed(message.blocks):
-                if isinstance(block, Text) and block.text.strip():
-                    return block.text.strip().removeprefix(_PREFIX).strip()
-    raise RequestError("messages: a web search needs a user text to search for", param="messages")
+def without_model(turn: Turn) -> Turn | None:
+    """``turn`` as one search, if it asks for no more than that: by a single message whose words say so,
+    with no other tool, from a client that reads findings as such."""
+    search = turn.web_search
+    if search is None or not search.comes_back or turn.tools or turn.output_schema is not None:
+        return None
+    said = [message for message in turn.messages if message.role != "system"]
+    if turn.tool_choice.kind is ToolChoiceKind.NONE or len(said) != 1:
+        return None
+    texts = [block.text for block in said[0].blocks if isinstance(block, Text)]
+    if len(texts) != len(said[0].blocks) or not texts:
+        return None
+    for pattern in _WITHOUT_MODEL:
+        if match := pattern.fullmatch(texts[-1].strip()):
+            return replace(turn, web_search=replace(search, query=match["query"]))
+    return None
 
 
 def search_turn(turn: Turn, search: WebSearch, query: str, session: str) -> Turn:
     """A turn that is one search, in the conversation ``session`` of another."""
     asked = [Message("user", [Text(query)])]
-    return Turn(turn.model, asked, web_search=search, session=session)
+    return Turn(turn.model, asked, web_search=replace(search, query=query), session=session)
 
 
 def search_answer(

@@ -1,4 +1,4 @@
-"""Web search beside other tools: the rounds of one answer, as data.
+"""Web search by the model: the rounds of one answer, as data.
 
 The model is offered a function ``web_search``. Its calls of it are taken out of the answer (``Round``) and
 run here, not by the client. What follows the end of a round is one line of a table (``after``)::
@@ -86,15 +86,15 @@ class After(enum.Enum):
     PUT_OFF = enum.auto()
 
 
-def beside_tools(turn: Turn) -> WebSearch | None:
+def on_offer(turn: Turn) -> WebSearch | None:
     """The search that the model decides about in this turn, if there is one."""
-    offered = turn.tools and turn.tool_choice.kind is not ToolChoiceKind.NONE
-    return turn.web_search if offered else None
+    return turn.web_search if turn.tool_choice.kind is not ToolChoiceKind.NONE else None
 
 
 def offering(turn: Turn, search: WebSearch) -> Turn:
-    """``turn`` with the search as one more function."""
-    words = _DESCRIPTION if search.comes_back else _DESCRIPTION + _ALONE
+    """``turn`` with the search as one more function, or the only one."""
+    may_mix = search.comes_back or not turn.tools
+    words = _DESCRIPTION if may_mix else _DESCRIPTION + _ALONE
     tool = Tool(SEARCH_TOOL, words, _SCHEMA)
     return replace(turn, tools=[*turn.tools, tool], web_search=None)
 

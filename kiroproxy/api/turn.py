@@ -133,7 +133,8 @@ class WebSearch:
 
     ``max_uses`` bounds the searches of one answer. Domains are names of hosts, perhaps with a path;
     they stand for their subdomains too. ``comes_back``: the client's next request brings the findings
-    of a search along, so a search may stand beside calls that the client has to run.
+    of a search along, so a search may stand beside calls that the client has to run. ``query``: when it
+    is not empty, the whole turn is this one search, made without the model.
     """
 
     name: str
@@ -141,6 +142,7 @@ class WebSearch:
     allowed_domains: tuple[str, ...] = ()
     blocked_domains: tuple[str, ...] = ()
     comes_back: bool = False
+    query: str = ""
 
 
 @dataclass(slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from kiroproxy.errors import ConfigError
 
 
 def read_dotenv(path: Path = Path(".env")) -> dict[str, str]:
     """Its names and values; nothing when there is no such file. Raises ConfigError."""
+    from dotenv import dotenv_values  # slow to import, and many a command has no need of it
+
     try:
         values = dotenv_values(path)
     except UnicodeDecodeError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from kiroproxy.accounts import sign_ins
-from kiroproxy.accounts.found import reason
 from kiroproxy.cli.settings import add_state_dir, load_config
 from kiroproxy.errors import ConfigError
 
@@ -34,6 +32,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from kiroproxy.accounts import sign_ins
+    from kiroproxy.accounts.found import reason
+
     config = load_config(arguments)
     try:
         removed = sign_ins.remove(config.state_dir, arguments.name)

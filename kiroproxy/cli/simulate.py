@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import errno
 import json
 import signal
@@ -70,6 +69,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import asyncio
+
     from kiroproxy.simulator.scenarios import scenario
 
     if arguments.list:
@@ -94,6 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
 async def _serve(
     simulator: Simulator, port: int, shell: str, variables: dict[str, str], said: str
 ) -> None:
+    import asyncio
+
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     try:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from kiroproxy.errors import UpstreamError
+from kiroproxy.errors import UpstreamError, UpstreamRefusedError
+from kiroproxy.kiro.refusals import Health, Remedy
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 """Around ten results of a few hundred characters are usual; another proxy caps the body at 8 MiB."""
+
+
+# Whether searches and answers share these limits is not known; an answer that is refused says so itself.
+_LIMITS: Final = frozenset({Health.COOL, Health.DAILY})
 
 
 class SearchResult(NamedTuple):
@@ -32,6 +38,14 @@ def search_payload(call_id: str, query: str) -> bytes:
             "params": {"name": "web_search", "arguments": {"query": query}},
         }
     )
+
+
+def of_search_alone(error: UpstreamRefusedError) -> UpstreamRefusedError:
+    """A search's refusal: too many searches say nothing about the account's answers."""
+    remedy = error.remedy
+    if isinstance(remedy, Remedy) and remedy.health in _LIMITS:
+        error.remedy = replace(remedy, health=Health.NONE)
+    return error
 
 
 def parse_search_reply(body: bytes) -> list[SearchResult]:

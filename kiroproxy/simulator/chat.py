@@ -22,7 +22,7 @@ from kiroproxy.simulator.answer import (
 )
 from kiroproxy.simulator.catalogue import DEFAULT_MODEL_ID, by_id
 from kiroproxy.simulator.checker import check_rules, check_shape
-from kiroproxy.simulator.faults import change_events, change_steps
+from kiroproxy.simulator.faults import WRONG_TYPE, change_events, change_steps
 from kiroproxy.simulator.gate import (
     JSON_10,
     JSON_REST,
@@ -89,7 +89,8 @@ async def _stream(call: Call, view: View, answer: Answer) -> Outcome:
     events = change_events(fault, _events(call, view, answer))
     pace_s = world.settings.pace_s if answer.pace_s is None else answer.pace_s
     steps = change_steps(fault, script(events, pace_s))
-    headers = [(b"content-type", EVENT_STREAM), request_id()]
+    wrong = fault is not None and fault.name == WRONG_TYPE
+    headers = [(b"content-type", b"text/plain" if wrong else EVENT_STREAM), request_id()]
     call.exchange.start(200, headers)
     call.entry.status = 200
     world.open_streams += 1
@@ -134,19 +135,21 @@ async def play(call: Call, steps: list[Step]) -> None:
             case Hang():
                 batch.flush()
                 await asyncio.Event().wait()
-            case Cut(mid_chunk):
+            case Cut(mid_chunk, reset):
                 batch.flush()
-                cut(exchange, mid_chunk=mid_chunk)
+                cut(exchange, mid_chunk=mid_chunk, reset=reset)
                 return
     batch.flush()
     exchange.end()
 
 
-def cut(exchange: Exchange, *, mid_chunk: bool) -> None:
+def cut(exchange: Exchange, *, mid_chunk: bool, reset: bool = False) -> None:
     """Close the connection without the end of the body."""
     if mid_chunk:
         # A server that behaves has no method for this, so it goes past Exchange's framing.
         exchange._write(_HALF_CHUNK)
+    if reset:
+        exchange._line.cut(reset=True)  # the same
     exchange.abort()
 
 

@@ -5,7 +5,7 @@
 ``[[sim:say ha ha]]``                 answer with exactly this text
 ``[[sim:json {"a": 1}]]``             answer with this JSON and nothing else
 ``[[sim:tool Bash {"command":"ls"}]]``  call a tool; several make parallel calls
-``[[sim:tool web_search {"query":"x"}]]``  search, where that is offered beside other tools
+``[[sim:tool web_search {"query":"x"}]]``  search, where that is offered
 ``[[sim:tools [{"name":"Bash","input":{}}, …]]]``  parallel calls, in one order
 ``[[sim:think Let me see.]]``         reason first, natively or in tags, as the request allows
 ``[[sim:redact]]``                    the same as redacted content, where thinking is native

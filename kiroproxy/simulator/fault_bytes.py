@@ -25,6 +25,10 @@ def _cut_mid_chunk(steps: list[Step], params: Params) -> list[Step]:
     return [*_frames(steps, _after(params)), Cut(mid_chunk=True)]
 
 
+def _reset(steps: list[Step], params: Params) -> list[Step]:
+    return [*_frames(steps, _after(params)), Cut(reset=True)]
+
+
 def _eof(steps: list[Step], params: Params) -> list[Step]:
     return _frames(steps, _after(params))
 
@@ -106,6 +110,7 @@ CHANGES: dict[str, Change] = {
     "cut": _cut,  # after=3: the connection closes between two frames
     "cut_mid_frame": _cut_mid_frame,  # after=3
     "cut_mid_chunk": _cut_mid_chunk,  # after=3
+    "reset": _reset,  # after=3: as cut, but by a TCP reset
     "eof": _eof,  # after=3: the body ends properly, but early
     "eof_mid_frame": _eof_mid_frame,  # after=3
     "nothing": _nothing,  # an empty body

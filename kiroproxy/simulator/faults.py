@@ -161,7 +161,8 @@ REPLIES: dict[str, Callable[[Params], Canned]] = {
 SLOW_FIRST_BYTE = "slow_first_byte"  # seconds=5: before the head
 CLOSE_AT_ONCE = "close_at_once"  # the connection closes before a byte of the reply
 NO_ROTATION = "no_rotation"  # refresh: the reply holds no refreshToken
-SERVER_FAULTS = frozenset({SLOW_FIRST_BYTE, CLOSE_AT_ONCE, NO_ROTATION})
+WRONG_TYPE = "wrong_type"  # chat: the frames come as text/plain
+SERVER_FAULTS = frozenset({SLOW_FIRST_BYTE, CLOSE_AT_ONCE, NO_ROTATION, WRONG_TYPE})
 
 NAMES = frozenset(
     {*REFUSALS, *REPLIES, *fault_events.CHANGES, *fault_bytes.CHANGES, *SERVER_FAULTS}

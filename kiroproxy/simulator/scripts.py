@@ -35,9 +35,11 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection is closed without the end of the body; ``mid_chunk``: inside a chunk."""
+    """The connection is closed without the end of the body; ``mid_chunk``: inside a chunk; ``reset``: by a
+    TCP reset, which may overtake what was sent."""
 
     mid_chunk: bool = False
+    reset: bool = False
 
 
 Step = Send | Wait | Hang | Cut

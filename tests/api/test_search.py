@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kiroproxy.api.events import SEARCH, SearchHit
@@ -10,13 +12,14 @@ from kiroproxy.api.search import (
     hosted_result,
     hosted_use,
     is_allowed,
-    is_search_only,
+    query_of,
     search_answer,
-    search_query,
     search_turn,
     with_past_in_words,
+    without_model,
 )
 from kiroproxy.api.turn import (
+    Image,
     Message,
     Text,
     Tool,
@@ -36,17 +39,57 @@ def asked(**more: object) -> Turn:
     return Turn("m", [Message("user", [Text("q")])], web_search=SEARCHING, **more)  # type: ignore[arg-type]
 
 
-def test_a_search_is_the_whole_turn_only_without_tools_and_when_it_may_be_called() -> None:
-    assert is_search_only(asked())
-    assert is_search_only(asked(tool_choice=ToolChoice(ToolChoiceKind.NAMED, "web_search")))
-    assert not is_search_only(asked(tool_choice=ToolChoice(ToolChoiceKind.NONE)))
-    assert not is_search_only(asked(tools=[Tool("Read", "", {})]))
+WORDS = "Perform a web search for the query: kiro news"
+
+
+def worded(text: str = WORDS, **more: object) -> Turn:
+    """What Claude Code sends for its WebSearch tool."""
+    search = WebSearch("web_search", 3, comes_back=True)
+    messages = [Message("user", [Text(text)])]
+    return replace(Turn("m", messages, web_search=search), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("turn", "query"),
+    [
+        (worded(), "kiro news"),
+        (worded("\nPerform a web search for the query:kiro\nnews \n"), "kiro\nnews"),
+        (worded(tool_choice=ToolChoice(ToolChoiceKind.NAMED, "web_search")), "kiro news"),
+        (worded(messages=[Message("user", [Text("<reminder>"), Text(WORDS)])]), "kiro news"),
+        (worded(messages=[Message("system", [Text("s")]), *worded().messages]), "kiro news"),
+    ],
+)
+def test_a_turn_that_asks_for_one_search_alone(turn: Turn, query: str) -> None:
+    direct = without_model(turn)
+    assert direct is not None and direct.web_search is not None
+    assert (query_of(direct), direct.web_search.max_uses) == (query, 3)
+    assert query_of(turn) == ""
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        asked(),
+        worded("Who is Ada?"),
+        worded(f"Please: {WORDS}"),
+        worded("Perform a web search for the query:  "),
+        worded(web_search=None),
+        worded(web_search=WebSearch("web_search")),
+        worded(tool_choice=ToolChoice(ToolChoiceKind.NONE)),
+        worded(tools=[Tool("Read", "", {})]),
+        worded(output_schema={"type": "object"}),
+        worded(messages=[]),
+        worded(messages=[Message("user", [Text(WORDS), Image("png", "")])]),
+        worded(messages=[*worded().messages, Message("assistant", [Text("a")])]),
+    ],
+)
+def test_all_other_turns_are_the_models(turn: Turn) -> None:
+    assert without_model(turn) is None
 
 
 def test_a_turn_of_one_search_asks_for_its_query() -> None:
     turn = search_turn(asked(session="s"), SEARCHING, "kiro news", "other")
-    assert is_search_only(turn)
-    assert (search_query(turn), turn.session, turn.model) == ("kiro news", "other", "m")
+    assert (query_of(turn), turn.session, turn.model) == ("kiro news", "other", "m")
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from kiroproxy.api.search_rounds import (
     SearchCall,
     after,
     asked_on,
-    beside_tools,
     offering,
+    on_offer,
     shown_id,
     summed,
 )
@@ -139,10 +139,10 @@ def test_after(events: list[AnswerEvent], search_: WebSearch, then: After) -> No
     assert after(done(*events), search_) is then
 
 
-def test_the_search_is_offered_beside_tools_alone() -> None:
-    assert beside_tools(asked()) is HERE
-    assert beside_tools(asked(tools=[])) is None
-    assert beside_tools(asked(tool_choice=ToolChoice(ToolChoiceKind.NONE))) is None
+def test_the_search_is_offered_beside_tools_and_alone() -> None:
+    assert on_offer(asked()) is HERE
+    assert on_offer(asked(tools=[])) is HERE
+    assert on_offer(asked(tool_choice=ToolChoice(ToolChoiceKind.NONE))) is None
     turn = asked()
     offered = offering(turn, HERE)
     assert [tool.name for tool in offered.tools] == ["Read", "web_search"]
@@ -150,6 +150,8 @@ def test_the_search_is_offered_beside_tools_alone() -> None:
     assert offered.ignored is turn.ignored  # what a model cannot do is still told to the client
     assert "by itself" in offering(turn, GONE).tools[1].description
     assert "by itself" not in offered.tools[1].description
+    (only,) = offering(asked(tools=[]), GONE).tools
+    assert only.name == "web_search" and "by itself" not in only.description
 
 
 def test_budget() -> None:

@@ -63,6 +63,11 @@ def test_help_is_printed_and_the_whole_one_lists_every_command(tmp_path: Path) -
         (["accounts"], "kiroproxy.app"),
         (["read"], "kiroproxy.app"),
         (["authToken", "--help"], "kiroproxy.accounts"),
+        (["--help"], "asyncio"),
+        (["--help"], "http.client"),
+        (["completion", "zsh"], "kiroproxy.accounts"),
+        (["server", "--help"], "kiroproxy.app"),
+        (["login", "--help"], "kiroproxy.upstream"),
     ],
 )
 def test_a_command_loads_only_what_it_needs(line: list[str], heavy: str, tmp_path: Path) -> None:

@@ -319,11 +319,13 @@ async def test_conversation_goes_on_after_an_interrupted_call(claude: Claude, pr
     assert only_streams(run, proxy, 2)
 
 
-async def test_web_search(claude: Claude, proxy: Proxy) -> None:
+async def test_web_search(claude: Claude, proxy: Proxy, kiro: Simulator) -> None:
+    """The tool's own request is one search, without the model."""
     claude.environment["ENABLE_TOOL_SEARCH"] = "false"
     run = await claude.run(tool("WebSearch", query="kiroproxy"), allow=["WebSearch"])
     assert "https://example.com/1" in json.dumps(run.results())
     assert only_streams(run, proxy, 3)
+    assert (len(kiro.received("chat")), len(kiro.received("mcp"))) == (2, 1)
 
 
 async def test_json_schema(claude: Claude, proxy: Proxy) -> None:

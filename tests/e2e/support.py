@@ -29,6 +29,7 @@ class QuickClock(SystemClock):
     def __init__(self) -> None:
         self.pauses: list[float] = []
         self._ahead_s = 0.0
+        self.skew_s = 0.0  # of the wall clock, which somebody has set anew
 
     def pass_by(self, seconds: float) -> None:
         """So much later at once."""
@@ -36,6 +37,9 @@ class QuickClock(SystemClock):
 
     def monotonic(self) -> float:
         return super().monotonic() + self._ahead_s
+
+    def wall(self) -> float:
+        return super().wall() + self.skew_s
 
     async def sleep(self, seconds: float) -> None:
         if seconds >= 60:  # background work, not a pause between tries

@@ -177,7 +177,7 @@ async def test_structured_output_is_bare_json(tmp_path: Path) -> None:
         assert isinstance(orjson.loads(answer.text)["title"], str)
 
 
-async def test_web_search_alone_is_answered_by_the_service(tmp_path: Path) -> None:
+async def test_claude_codes_web_search_is_answered_by_the_service(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         answer = await home.ask(
             "Perform a web search for the query: python release",

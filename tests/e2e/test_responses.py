@@ -123,15 +123,6 @@ async def test_namespaced_call_comes_back_in_both_parts(tmp_path: Path) -> None:
     )
 
 
-async def test_web_search_alone_is_the_services_search(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
-        got = await read(home, "kiro release notes", tools=[{"type": "web_search"}])
-    search, message = got.items
-    assert search["type"] == "web_search_call"
-    assert search["action"]["query"] == "kiro release notes"
-    assert "kiro release notes" in message["content"][0]["text"]
-
-
 async def test_thinking_goes_out_sealed_and_comes_back_signed(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         options: Any = {

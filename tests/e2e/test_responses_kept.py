@@ -108,7 +108,10 @@ async def test_wrong_query_is_named(path: str, status: int, param: str, tmp_path
         ('[[sim:tool mcp__srv__Read {"path":"/x"}]]', {"tools": [SERVER]}),
         ('[[sim:tool local_shell {"command":["ls"]}]]', {"tools": [{"type": "local_shell"}]}),
         ('[[sim:tool tool_search {"query":"q"}]]', {"tools": [SEARCH]}),
-        ("kiro release notes", {"tools": [{"type": "web_search"}]}),
+        (
+            '[[sim:tool web_search {"query":"kiro"}]][[sim:then]][[sim:say https://example.com/1]]',
+            {"tools": [{"type": "web_search"}]},
+        ),
         ("[[sim:text 40]]", {"max_output_tokens": 5}),
         ([{"role": "user", "content": "hi"}, {"type": "compaction_trigger"}], {}),
     ],

@@ -1,4 +1,4 @@
-"""Web search beside other tools, and alone in Chat Completions, over real sockets."""
+"""Web search by the model, beside other tools and alone, over real sockets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import orjson
 import pytest
 from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
 
 from tests.api.anthropic.reader import read_stream as read_messages
 from tests.api.openai.reader import read_stream as read_chat
@@ -24,7 +25,7 @@ ONCE = f"{SEARCH}[[sim:then]]{ANSWER}"
 
 
 class Asked(Protocol):
-    """One dialect: how it asks for a search beside the tool ``Read``, and what it hears."""
+    """One dialect: how it asks for a search, ``alone`` or beside the tool ``Read``, and what it hears."""
 
     path: str
 
@@ -55,7 +56,7 @@ class Messages:
         tools = [
             {"name": "Read", "input_schema": OBJECT},
             {"type": "web_search_20250305", "name": "web_search", **more.pop("search", {})},
-        ]
+        ][more.pop("alone", False) :]
         return {
             "model": "claude-sonnet-4-5",
             "max_tokens": 4096,
@@ -104,7 +105,7 @@ class Responses:
         tools = [
             {"type": "function", "name": "Read", "parameters": OBJECT},
             {"type": "web_search", **more.pop("search", {})},
-        ]
+        ][more.pop("alone", False) :]
         return {
             "model": "claude-sonnet-4-5", "input": prompt, "tools": tools, "stream": stream, **more,
         }  # fmt: skip
@@ -145,7 +146,7 @@ class Chat:
         tools = [
             {"type": "function", "function": {"name": "Read", "parameters": OBJECT}},
             {"type": "web_search", **more.pop("search", {})},
-        ]
+        ][more.pop("alone", False) :]
         body: Json = {
             "model": "claude-sonnet-4-5",
             "messages": [{"role": "user", "content": prompt}],
@@ -178,6 +179,12 @@ class Chat:
 
 
 DIALECTS: dict[str, Asked] = {"messages": Messages(), "responses": Responses(), "chat": Chat()}
+NOTHING: Json = {"messages": {"type": "none"}, "responses": "none", "chat": "none"}
+FORCED: Json = {
+    "messages": {"named": {"type": "tool", "name": "web_search"}, "any": {"type": "any"}},
+    "responses": {"named": {"type": "web_search_preview"}, "any": "required"},
+    "chat": {"named": {"type": "web_search"}, "any": "required"},
+}
 SHOWN = ("messages", "responses")  # those that show a search
 ENDS = {"messages": "end_turn", "responses": "completed", "chat": "stop"}
 GAPS = {"messages": "", "responses": "", "chat": "\n\n"}  # between texts that are one in Chat alone
@@ -185,6 +192,7 @@ CALLS = {"messages": "tool_use", "responses": "completed", "chat": "tool_calls"}
 
 every_dialect = pytest.mark.parametrize("name", DIALECTS)
 both_modes = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+alone_or_not = pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside"])
 
 
 async def ask(home: House, name: str, prompt: str, *, stream: bool, **more: Any) -> Heard:
@@ -205,11 +213,21 @@ def results_sent(home: House) -> list[tuple[str, str]]:
     ]
 
 
+def offered_tools(home: House) -> list[str]:
+    """Names of the tools in the last request to the model."""
+    message = home.kiro.received("chat")[-1].json["conversationState"]["currentMessage"]
+    tools = message["userInputMessage"].get("userInputMessageContext", {}).get("tools", [])
+    return [tool["toolSpecification"]["name"] for tool in tools]
+
+
 @every_dialect
 @both_modes
-async def test_the_model_searches_and_answers(name: str, stream: bool, tmp_path: Path) -> None:
+@alone_or_not
+async def test_the_model_searches_and_answers(
+    name: str, stream: bool, alone: bool, tmp_path: Path
+) -> None:
     async with house(tmp_path) as home:
-        heard = await ask(home, name, ONCE, stream=stream)
+        heard = await ask(home, name, ONCE, stream=stream, alone=alone)
         assert (heard.text, heard.stop, heard.calls) == (SAID, ENDS[name], [])
         if name in SHOWN:
             assert (heard.parts, heard.queries) == (["search", "text"], ["kiro"])
@@ -250,17 +268,47 @@ async def test_text_before_a_search_and_several_rounds(
 
 
 @every_dialect
+async def test_a_search_alone_may_be_left_undone(name: str, tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        heard = await ask(home, name, "[[sim:say I know that.]]", stream=True, alone=True)
+        assert (heard.text, heard.stop) == ("I know that.", ENDS[name])
+        assert home.chats() == [200] and not home.kiro.received("mcp")
+        heard = await ask(
+            home, name, "[[sim:say No.]]", stream=False, alone=True, tool_choice=NOTHING[name]
+        )
+        assert heard.text == "No."
+        assert offered_tools(home) == []
+
+
+@every_dialect
+@pytest.mark.parametrize("forced", ["named", "any"])
+async def test_a_forced_search_alone_is_forced_once(name: str, forced: str, tmp_path: Path) -> None:
+    choice = FORCED[name][forced]
+    wish = {"named": "the tool web_search.", "any": "one of your tools."}[forced]
+    async with house(tmp_path) as home:
+        heard = await ask(home, name, ONCE, stream=True, alone=True, tool_choice=choice)
+        assert heard.text == SAID
+        first, second = (
+            orjson.dumps(entry.json["conversationState"]["currentMessage"]).decode()
+            for entry in home.kiro.received("chat")
+        )
+        assert f"Answer by calling {wish}" in first
+        assert "Answer by calling" not in second
+
+
+@every_dialect
 @both_modes
+@alone_or_not
 @pytest.mark.parametrize(
     "fault",
     ["improper", "feature", "internal", "rpc_error", "tool_error", "empty_reply", "close_at_once"],
 )
 async def test_a_failed_search_is_told_to_the_model(
-    name: str, stream: bool, fault: str, tmp_path: Path
+    name: str, stream: bool, alone: bool, fault: str, tmp_path: Path
 ) -> None:
     async with house(tmp_path) as home:
         home.kiro.faults.always(fault, route="mcp")
-        heard = await ask(home, name, ONCE, stream=stream)
+        heard = await ask(home, name, ONCE, stream=stream, alone=alone)
         assert (heard.text, heard.stop, heard.error) == (SAID, ENDS[name], "")
         if name in SHOWN:
             assert heard.failed == [True]
@@ -270,11 +318,35 @@ async def test_a_failed_search_is_told_to_the_model(
 
 @every_dialect
 @both_modes
-async def test_a_search_that_rests_the_only_account_is_an_error(
+@pytest.mark.parametrize("fault", ["rate", "daily"])
+async def test_too_many_searches_do_not_rest_an_account(
+    name: str, stream: bool, fault: str, tmp_path: Path
+) -> None:
+    async with house(tmp_path) as home:
+        home.kiro.faults.always(fault, route="mcp")
+        heard = await ask(home, name, ONCE, stream=stream)
+        assert (heard.text, heard.stop, heard.error) == (SAID, ENDS[name], "")
+        assert home.chats() == [200, 200] and len(home.kiro.received("mcp")) == 1
+
+
+async def test_a_search_that_is_refused_moves_no_conversation(tmp_path: Path) -> None:
+    """Another account is asked to search; the model's next round is where the first one was."""
+    async with house(tmp_path, "social", "idc") as home:
+        home.kiro.faults.next("rate", route="mcp")
+        heard = await ask(home, "messages", ONCE, stream=True)
+        assert (heard.failed, heard.text) == ([False], SAID)
+        first, second = home.kiro.received("chat")
+        refused, found = home.kiro.received("mcp")
+        assert first.account == second.account == refused.account != found.account
+
+
+@every_dialect
+@both_modes
+async def test_a_search_that_ends_the_only_account_is_an_error(
     name: str, stream: bool, tmp_path: Path
 ) -> None:
     async with house(tmp_path) as home:
-        home.kiro.faults.always("rate", route="mcp")
+        home.kiro.faults.always("suspended", route="mcp")
         heard = await ask(home, name, f"[[sim:say Wait.]]{ONCE}", stream=stream)
         assert heard.error and heard.stop not in (ENDS[name], CALLS[name])
         assert home.chats() == [200]
@@ -371,6 +443,15 @@ async def test_a_past_search_is_a_call_and_its_result(name: str, tmp_path: Path)
         assert '"web_search"' not in sent
         assert "https://example.com/1" in sent and "Web search for: kiro" in sent
         assert not any(entry.violations for entry in home.kiro.received("chat"))
+
+
+@alone_or_not
+async def test_calls_of_hosted_tools_are_bounded(alone: bool, tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        prompt = f"{SEARCH}{SEARCH}[[sim:then]]{ANSWER}"
+        heard = await ask(home, "responses", prompt, stream=True, alone=alone, max_tool_calls=1)
+        assert (heard.failed, heard.text) == ([False, True], SAID)
+        assert len(home.kiro.received("mcp")) == 1
 
 
 async def test_uses_are_bounded(tmp_path: Path) -> None:
@@ -471,41 +552,102 @@ async def test_a_client_that_leaves_during_a_search_ends_it(tmp_path: Path) -> N
         assert home.chats() == [200]
 
 
-# -- chat completions: a search alone, and its citations ---------------------------------------------
+# -- a search without the model: Claude Code's own -----------------------------------------------------
+
+CLAUDE_CODES = "Perform a web search for the query: python release"
+
+
+@both_modes
+async def test_claude_codes_search_needs_no_model(stream: bool, tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        heard = await ask(home, "messages", CLAUDE_CODES, stream=stream, alone=True)
+        assert (heard.parts, heard.queries) == (["search", "text"], ["python release"])
+        assert (heard.failed, heard.stop) == ([False], "end_turn")
+        assert heard.usage["server_tool_use"]["web_search_requests"] == 1
+        assert not home.chats() and len(home.kiro.received("mcp")) == 1
+        assert home.kiro.received("mcp")[0].json["params"]["arguments"] == {
+            "query": "python release"
+        }
 
 
 @pytest.mark.parametrize(
-    "asked", [{"web_search_options": {}}, {"tools": [{"type": "web_search_preview"}]}]
+    ("name", "more"),
+    [
+        ("responses", {"alone": True}),
+        ("chat", {"alone": True}),
+        ("messages", {"alone": False}),
+    ],
+)
+async def test_the_same_words_elsewhere_are_the_models(
+    name: str, more: Json, tmp_path: Path
+) -> None:
+    async with house(tmp_path) as home:
+        await ask(home, name, CLAUDE_CODES, stream=True, **more)
+        assert home.chats()[0] == 200
+
+
+@both_modes
+@pytest.mark.parametrize("fault", ["feature", "improper", "rate", "tool_error"])
+async def test_a_failed_search_without_the_model_is_an_error(
+    stream: bool, fault: str, tmp_path: Path
+) -> None:
+    async with house(tmp_path) as home:
+        home.kiro.faults.always(fault, route="mcp")
+        heard = await ask(home, "messages", CLAUDE_CODES, stream=stream, alone=True)
+        assert heard.error and not heard.stop
+        assert not home.chats()
+
+
+# -- citations ------------------------------------------------------------------------------------------
+
+MARKED = ["https://example.com/1", "[two](https://example.com/2)"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"web_search_options": {}},
+        {"tools": [{"type": "web_search_preview"}]},
+        {"tools": Chat().body("", stream=False)["tools"]},
+    ],
 )
 @both_modes
-async def test_chat_search_alone(asked: Json, stream: bool, tmp_path: Path) -> None:
+async def test_chat_cites_what_the_model_names(asked: Json, stream: bool, tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         body = {"model": "claude-sonnet-4-5", "stream": stream, **asked}
-        body["messages"] = [{"role": "user", "content": "kiro release notes"}]
-        answer = await home.send("POST", "/v1/chat/completions", body)
-        assert answer.whole and not home.chats()
-    text, annotations = said(answer, stream)
-    assert len(annotations) == 10
-    for number, annotation in enumerate(annotations, 1):
-        cited = annotation["url_citation"]
-        url = f"https://example.com/{number}"
-        assert (annotation["type"], cited["url"]) == ("url_citation", url)
-        link = f"[{cited['title']}]({url})"
-        assert text[cited["start_index"] : cited["end_index"]] == link
+        body["messages"] = [{"role": "user", "content": f"[[sim:say Wait.]]{ONCE}"}]
+        text, annotations = said(await home.send("POST", Chat.path, body), stream)
+    cited = [annotation["url_citation"] for annotation in annotations]
+    assert [text[c["start_index"] : c["end_index"]] for c in cited] == MARKED
+    assert cited[0]["title"] == "kiro: result 1"
 
 
 @both_modes
-async def test_chat_cites_what_the_model_names(stream: bool, tmp_path: Path) -> None:
-    chat = Chat()
+@alone_or_not
+async def test_responses_cite_what_the_model_names(
+    stream: bool, alone: bool, tmp_path: Path
+) -> None:
+    """What comes back is taken, and without a word about its annotations."""
+    speaker = Responses()
     async with house(tmp_path) as home:
-        body = chat.body(f"[[sim:say Wait.]]{ONCE}", stream=stream)
-        text, annotations = said(await home.send("POST", chat.path, body), stream)
-    cited = [annotation["url_citation"] for annotation in annotations]
-    assert [text[c["start_index"] : c["end_index"]] for c in cited] == [
-        "https://example.com/1",
-        "[two](https://example.com/2)",
-    ]
-    assert cited[0]["title"] == "kiro: result 1"
+        body = speaker.body(f"[[sim:say Wait.]]{ONCE}", stream=stream, alone=alone)
+        answer = await home.send("POST", speaker.path, body)
+        response = read_responses(answer.body).response if stream else answer.json
+        Response.model_validate(response)
+        first, search, second = response["output"]
+        (part,) = second["content"]
+        cited = part["annotations"]
+        assert [part["text"][c["start_index"] : c["end_index"]] for c in cited] == MARKED
+        assert (cited[0]["type"], cited[0]["title"]) == ("url_citation", "kiro: result 1")
+        assert cited[0]["url"] == "https://example.com/1"
+        assert first["content"][0]["annotations"] == []
+        if stream:
+            events = read_responses(answer.body).names
+            assert events.count("response.output_text.annotation.added") == 2
+        body["input"] = [first, search, second, {"role": "user", "content": "[[sim:say ok]]"}]
+        again = await home.send("POST", speaker.path, body)
+        assert speaker.hear(again).text == "ok"
+        assert "x-kiroproxy-ignored" not in again.headers
 
 
 def said(answer: Answer, stream: bool) -> tuple[str, list[Json]]:

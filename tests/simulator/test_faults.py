@@ -136,7 +136,12 @@ def test_token_usage_adds_up() -> None:
 
 @pytest.mark.parametrize(
     ("name", "sent", "last"),
-    [("cut", 2, Cut()), ("cut_mid_chunk", 2, Cut(True)), ("stall", 2, Hang())],
+    [
+        ("cut", 2, Cut()),
+        ("cut_mid_chunk", 2, Cut(True)),
+        ("reset", 2, Cut(reset=True)),
+        ("stall", 2, Hang()),
+    ],
 )
 def test_break_after_some_frames(name: str, sent: int, last: Step) -> None:
     assert bent(name, after="2") == [*steps()[:sent], last]

@@ -47,7 +47,7 @@ class ChatFold:
             THINKING: lambda event: self._thinking.append(event[1]),
             THINKING_END: _nothing,
             REDACTED: _nothing,
-            SEARCH: lambda event: self._citations.add_hits(event[3]),
+            SEARCH: self._add_search if style.searching else _nothing,
             TOOL_START: self._tool_start,
             TOOL_INPUT: lambda event: self._input.append(event[1]),
             TOOL_END: self._tool_end,
@@ -97,6 +97,9 @@ class ChatFold:
     def _add_text(self, event: AnswerEvent) -> None:
         if event[1]:
             self._text.append(self._citations.take_text(event[1]))
+
+    def _add_search(self, event: AnswerEvent) -> None:
+        self._citations.add_hits(event[3])
 
     def _tool_start(self, event: AnswerEvent) -> None:
         self._open = (event[1], event[2])

@@ -110,7 +110,10 @@ def _tools(request: Object, turn: Turn, ignored: Ignored) -> Offered:
         offered = parse_tools(request.get("tools"), ("tools",), ignored)
         choice = request.get("tool_choice")
         named = search_choice(choice) if search is not None else None
+        hosted = bool(offered.left_out)
         turn.tool_choice = named or parse_tool_choice(choice, ("tool_choice",), offered, ignored)
+        if hosted and not offered.left_out:
+            search = None  # not among the allowed ones
         at = ("parallel_tool_calls",)
         parallel = request.get("parallel_tool_calls")
         turn.parallel_tools = parallel is None or flag(parallel, at)

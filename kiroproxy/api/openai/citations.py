@@ -1,8 +1,12 @@
-"""The sources of an answer, as Chat Completions shows them: ``url_citation`` annotations."""
+"""The sources of an answer, as the OpenAI dialects show them: ``url_citation`` annotations.
+
+Chat Completions nests the fields, Responses has them flat. ``*_index`` count characters.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from kiroproxy.api.events import SearchHit
@@ -41,12 +45,17 @@ class Citations:
             self._hits.setdefault(hit.url, hit)
 
     def annotations(self) -> list[dict[str, Any]]:
-        """One for each finding whose address stands in the text, in the text's order: where it stands
-        first, with the link's words if it is one. ``*_index`` count characters."""
-        text = "".join(self._text)
-        places = [(_place(text, url), hit) for url, hit in self._hits.items()]
-        found = sorted((place, hit) for place, hit in places if place is not None)
-        return [_annotation(*place, hit) for place, hit in found]
+        """Those of the whole text, for Chat Completions."""
+        found = flat_citations("".join(self._text), self._hits.values())
+        return [{"type": cited.pop("type"), "url_citation": cited} for cited in found]
+
+
+def flat_citations(text: str, hits: Iterable[SearchHit]) -> list[dict[str, Any]]:
+    """One for each finding whose address stands in ``text``, in the text's order: where it stands first,
+    with the link's words if it is one. As the Responses API has them."""
+    places = [(_place(text, hit.url), hit) for hit in hits]
+    found = sorted((place, hit) for place, hit in places if place is not None)
+    return [_annotation(*place, hit) for place, hit in found]
 
 
 def _place(text: str, url: str) -> tuple[int, int] | None:
@@ -64,10 +73,10 @@ def _place(text: str, url: str) -> tuple[int, int] | None:
 
 
 def _annotation(start: int, end: int, hit: SearchHit) -> dict[str, Any]:
-    cited = {
+    return {
+        "type": "url_citation",
         "start_index": start,
         "end_index": end,
         "title": hit.title or hit.url,
         "url": hit.url,
     }
-    return {"type": "url_citation", "url_citation": cited}

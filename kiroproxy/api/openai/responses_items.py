@@ -34,6 +34,7 @@ from kiroproxy.api.events import (
     TOOL_START,
     AnswerEvent,
     Ending,
+    SearchHit,
 )
 from kiroproxy.api.openai.responses_output import (
     COMPLETED,
@@ -82,6 +83,7 @@ class Items:
         self._listener = listener
         self._state = Open.NONE
         self._item: Item | None = None
+        self._hits: dict[str, SearchHit] = {}  # by address; of several with one the first
         self.done: list[dict[str, Any]] = []
 
     @property
@@ -140,8 +142,11 @@ class Items:
 
     def _text(self, event: AnswerEvent) -> None:
         if event[1]:
-            kind = CompactionItem if self._style.compaction else MessageItem
-            self._begin(Open.TEXT, kind(self._key, self._next))
+            if self._style.compaction:
+                item: Item = CompactionItem(self._key, self._next)
+            else:
+                item = MessageItem(self._key, self._next, self._hits.values())
+            self._begin(Open.TEXT, item)
             self._grow(event)
 
     def _thinking(self, event: AnswerEvent) -> None:
@@ -167,6 +172,8 @@ class Items:
         self._close()
 
     def _search(self, event: AnswerEvent) -> None:
+        for hit in event[3]:
+            self._hits.setdefault(hit.url, hit)
         self._begin(Open.TOOL, WebSearchItem(self._key, self._next, *event[2:]))
         self._close()
 

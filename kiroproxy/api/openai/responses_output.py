@@ -9,12 +9,14 @@ and fields; who writes them adds the sequence number. Around an item's own event
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 import orjson
 
 from kiroproxy.api.checks import load_exactly
 from kiroproxy.api.events import SearchHit
+from kiroproxy.api.openai.citations import flat_citations
 from kiroproxy.api.openai.responses_style import FormKind, ToolForm
 from kiroproxy.api.openai.sealed import seal
 from kiroproxy.api.openai.unwrap import InputUnwrapper
@@ -84,10 +86,14 @@ class Item(ABC):
 
 
 class MessageItem(Item):
-    """The answer's words."""
+    """The answer's words. ``hits``: what the searches before them have found."""
 
     prefix = "msg"
     delta = "response.output_text.delta"
+
+    def __init__(self, key: str, index: int, hits: Iterable[SearchHit] = ()) -> None:
+        super().__init__(key, index)
+        self._hits = [*hits]
 
     def delta_fields(self) -> Json:
         return {**self.at, "content_index": 0, "logprobs": _NO_DETAILS}
@@ -106,7 +112,7 @@ class MessageItem(Item):
         return {
             "type": "output_text",
             "text": self.text,
-            "annotations": _NO_DETAILS,
+            "annotations": flat_citations(self.text, self._hits),
             "logprobs": _NO_DETAILS,
         }
 
@@ -117,9 +123,15 @@ class MessageItem(Item):
 
     def closed(self, status: str) -> list[Event]:
         at = {**self.at, "content_index": 0}
+        part = self._part()
+        cited = [
+            {**at, "annotation_index": number, "annotation": annotation}
+            for number, annotation in enumerate(part["annotations"])
+        ]
         return [
-            ("response.output_text.done", {**at, "text": self.text, "logprobs": _NO_DETAILS}),
-            ("response.content_part.done", {**at, "part": self._part()}),
+            *(("response.output_text.annotation.added", fields) for fields in cited),
+            ("response.output_text.done", {**at, "text": part["text"], "logprobs": _NO_DETAILS}),
+            ("response.content_part.done", {**at, "part": part}),
         ]
 
 

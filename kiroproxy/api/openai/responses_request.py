@@ -20,6 +20,7 @@ from kiroproxy.api.checks import (
     mapping,
     optional_text,
     parse_exactly,
+    positive,
 )
 from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unused, shown
@@ -52,6 +53,7 @@ _USED: Final = frozenset(
         "model", "input", "instructions", "stream", "stream_options", "store", "previous_response_id",
         "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "max_output_tokens",
         "include", "metadata", "background", "conversation", "prompt", "truncation", "stop",
+        "max_tool_calls",
     }
 )  # fmt: skip
 _REFUSED: Final = {
@@ -137,6 +139,10 @@ def _take_tools(request: Object, tools: ResponseTools, turn: Turn) -> None:
     turn.tool_choice = tools.choice(request.get("tool_choice"), ("tool_choice",))
     turn.tools = tools.offered.tools
     turn.web_search = tools.web_search
+    if request.get("max_tool_calls") is not None:
+        limit = positive(request["max_tool_calls"], ("max_tool_calls",))
+        if turn.web_search is not None:  # it is about tools that the server runs: this one alone
+            turn.web_search.max_uses = min(turn.web_search.max_uses, limit)
     parallel = request.get("parallel_tool_calls")
     turn.parallel_tools = parallel is None or flag(parallel, ("parallel_tool_calls",))
 
@@ -206,7 +212,7 @@ def _echo(request: Object, turn: Turn) -> dict[str, Any]:
     return {
         "instructions": request.get("instructions"),
         "max_output_tokens": turn.max_tokens,
-        "max_tool_calls": None,
+        "max_tool_calls": request.get("max_tool_calls"),
         "parallel_tool_calls": turn.parallel_tools,
         "previous_response_id": request.get("previous_response_id"),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},

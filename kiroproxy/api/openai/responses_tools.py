@@ -88,9 +88,10 @@ class ResponseTools:
                 return ToolChoice(ToolChoiceKind.NAMED, LOCAL_SHELL)
             if isinstance(value.get("name"), str) and isinstance(value.get("namespace"), str):
                 value = {**value, "name": self.flat(value["namespace"], value["name"])}
-        if value == "required" and self.web_search is not None and not self.offered.tools:
-            return ToolChoice()  # the whole turn is a search
-        return parse_tool_choice(value, path, self.offered, self._ignored)
+        choice = parse_tool_choice(value, path, self.offered, self._ignored)
+        if not any(kind.startswith(PREFIX) for kind in self.offered.left_out):
+            self.web_search = None  # not among the allowed ones
+        return choice
 
     # -- one tool ----------------------------------------------------------------------------------
 

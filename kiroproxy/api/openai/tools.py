@@ -189,13 +189,16 @@ def _offered_name(body: Object, path: Path, offered: Offered) -> str:
 
 
 def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
-    allowed = set()
+    allowed, kinds = set(), set()
     for index, entry in enumerate(array(body.get("tools"), path, "tools")):
         at = (*path, "tools", index)
         tool = mapping(entry, at)
         kind = optional_text(tool.get("type"), at, "type") or "function"
-        if kind not in offered.left_out:
+        if kind in offered.left_out:
+            kinds.add(kind)
+        else:
             allowed.add(_offered_name(*_body(tool, at, kind), offered))
+    offered.left_out &= kinds
     offered.tools = [tool for tool in offered.tools if tool.name in allowed]
     mode = optional_text(body.get("mode"), path, "mode") or "auto"
     return _worded(mode, (*path, "mode"), offered)

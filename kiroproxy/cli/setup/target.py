@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 from dataclasses import dataclass
 from typing import Final
@@ -92,6 +91,8 @@ def notes(target: Target) -> list[str]:
 
 def answers(url: str) -> bool:
     """Whether a server of ours is there. Blocks for a second at most."""
+    import http.client  # slow to import, and ``--help`` has no need of it
+
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_PROBE_S)

@@ -2,7 +2,8 @@
 
 Checks what the strictest clients check: ``event:`` lines, sequence numbers without gaps, every event
 against the official SDK's own models, items opened, filled and closed in order, deltas that add up to the
-``…done`` texts, and an ``output`` at the end that is the items that were closed.
+``…done`` texts, annotations told one by one, and an ``output`` at the end that is the items that were
+closed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Read:
     open: Json | None = None
     part_open: bool = False
     texts: list[str] = field(default_factory=list)
+    annotations: list[list[Json]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     end: str = ""
 
@@ -92,6 +94,7 @@ def _step(got: Read, name: str, event: Json) -> None:
         assert event["output_index"] == len(got.items)
         got.open = event["item"]
         got.texts.append("")
+        got.annotations.append([])
     elif name == "output_item.done":
         _closed(got, event)
     else:
@@ -114,6 +117,10 @@ def _inside(got: Read, name: str, event: Json) -> None:
     if kind == "web_search_call":
         return
     text, key = _TEXTS[kind]
+    if name == "output_text.annotation.added":
+        assert event["annotation_index"] == len(got.annotations[-1])
+        got.annotations[-1].append(event["annotation"])
+        return
     if name == f"{text}.delta":
         assert event["delta"]
         got.texts[-1] += event["delta"]
@@ -131,6 +138,7 @@ def _closed(got: Read, event: Json) -> None:
     if item["type"] == "message":
         (part,) = item["content"]
         assert part["text"] == got.texts[-1]
+        assert part["annotations"] == got.annotations[-1]
     elif item["type"] == "reasoning":
         assert "".join(part["text"] for part in item["summary"]) == got.texts[-1]
     elif item["type"] in _TEXTS:

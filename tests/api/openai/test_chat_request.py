@@ -360,6 +360,16 @@ def test_hosted_search(tool: dict[str, Any], search: WebSearch, ignored: list[st
     assert (alone.web_search, alone.tools) == (search, [])
 
 
+def test_only_an_allowed_search_is_offered() -> None:
+    tools = [READ, {"type": "web_search"}]
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools[1:]}}
+    turn = parse(tools=tools, tool_choice=allowed)
+    assert (turn.tools, turn.web_search) == ([], WebSearch("web_search"))
+    allowed["allowed_tools"] = {"mode": "auto", "tools": tools[:1]}
+    turn = parse(tools=tools, tool_choice=allowed)
+    assert ([tool.name for tool in turn.tools], turn.web_search) == (["Read"], None)
+
+
 def test_search_options() -> None:
     assert parse(web_search_options={}).web_search == WebSearch("web_search")
     told = parse(web_search_options={"search_context_size": "high", "user_location": None})

@@ -222,7 +222,7 @@ def test_a_search_is_cited_in_one_chunk_at_the_end() -> None:
         deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
         assert [d for d in deltas if "annotations" in d] == [{"annotations": annotations}]
         assert deltas[-2:] == [{"annotations": annotations}, {}]
-    assert fold(events)["choices"][0]["message"]["annotations"] == annotations
+    assert fold(events, style)["choices"][0]["message"]["annotations"] == annotations
     assert b"annotations" not in encode([events], PLAIN)
     assert b"annotations" not in encode([[(TEXT, url)]], style)
     assert "annotations" not in fold([(TEXT, url)])["choices"][0]["message"]
@@ -283,16 +283,16 @@ def test_no_proper_end_inside_a_call() -> None:
 
 
 @settings(max_examples=150)
-@given(st.lists(ITEMS, max_size=6), st.booleans(), st.data())
+@given(st.lists(ITEMS, max_size=6), st.booleans(), st.booleans(), st.data())
 def test_any_answer_reads_alike_streamed_and_whole(
-    items: list[list[AnswerEvent]], numbers: bool, data: st.DataObject
+    items: list[list[AnswerEvent]], numbers: bool, searching: bool, data: st.DataObject
 ) -> None:
     events = [event for item in items for event in item]
-    style = NUMBERS if numbers else PLAIN
+    style = ChatStyle(include_usage=numbers, searching=searching)
     stream = encode(data.draw(batches_of(events)), style)
     assert stream == encode([events], style) == encode([[event] for event in events], style)
     got = read_stream(stream)
-    message = fold(events)["choices"][0]["message"]
+    message = fold(events, style)["choices"][0]["message"]
     assert got.text == (message["content"] or "")
     assert got.thinking == message.get("reasoning_content", "")
     assert got.calls == message.get("tool_calls", [])

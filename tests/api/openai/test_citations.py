@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kiroproxy.api.events import SearchHit
-from kiroproxy.api.openai.citations import Citations
+from kiroproxy.api.openai.citations import Citations, flat_citations
 
 HITS = [
     SearchHit("One", "https://a.org/1", "s"),
@@ -64,6 +64,12 @@ def test_texts_around_a_search_are_told_apart() -> None:
         spaced.take_text(before)
         spaced.add_hits([])
         assert spaced.take_text(after) == after
+
+
+def test_flat() -> None:
+    cited = {"start_index": 4, "end_index": 19, "title": "One", "url": "https://a.org/1"}
+    assert flat_citations("See https://a.org/1", HITS) == [{"type": "url_citation", **cited}]
+    assert flat_citations("", HITS) == []
 
 
 def test_broken_links_are_addresses() -> None:

@@ -302,7 +302,29 @@ def test_web_search_and_its_options() -> None:
     own = parse(tools=[{"type": "web_search"}, {**ECHO, "name": "web_search"}])
     assert (own.web_search, own.ignored) == (None, ["tools.web_search"])
     choice = {"type": "allowed_tools", "tools": [{"type": "web_search"}]}
-    assert parse(tools=[ECHO, {"type": "web_search"}], tool_choice=choice).tools == []
+    allowed = parse(tools=[ECHO, {"type": "web_search"}], tool_choice=choice)
+    assert (allowed.tools, allowed.web_search) == ([], WebSearch("web_search"))
+    choice = {"type": "allowed_tools", "tools": [{"type": "function", "name": ECHO["name"]}]}
+    allowed = parse(tools=[ECHO, {"type": "web_search"}], tool_choice=choice)
+    assert (len(allowed.tools), allowed.web_search) == (1, None)
+    required = parse(tools=[{"type": "web_search"}], tool_choice="required")
+    assert required.tool_choice == ToolChoice(ToolChoiceKind.ANY)
+
+
+def test_max_tool_calls_bound_the_search() -> None:
+    hosted = {"type": "web_search"}
+    for limit, uses in ((1, 1), (3, 3), (20, 8)):
+        turn = parse(tools=[hosted], max_tool_calls=limit)
+        assert turn.web_search == WebSearch("web_search", uses)
+        assert turn.ignored == []
+        assert style_of(turn).echo["max_tool_calls"] == limit
+    assert (
+        parse(tools=[ECHO], max_tool_calls=2).ignored == []
+    )  # there is nothing that it could bound
+    for wrong in (0, "2", True, 1.5):
+        with pytest.raises(RequestError) as caught:
+            parse(tools=[hosted], max_tool_calls=wrong)
+        assert caught.value.param == "max_tool_calls"
 
 
 @pytest.mark.parametrize(

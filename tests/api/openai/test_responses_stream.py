@@ -206,6 +206,19 @@ def test_web_search() -> None:
     assert bad["status"] == "failed"
 
 
+def test_sources_are_cited_in_the_messages_behind_their_search() -> None:
+    url = HITS[0].url
+    search: AnswerEvent = (SEARCH, "s", "kiro", HITS, "")
+    got = read([(TEXT, url), search, (TEXT, "Grüße: "), (TEXT, f"[it]({url})."), search])
+    before, _, message, _ = got.items
+    (part,) = message["content"]
+    title = HITS[0].title or url
+    cited = {"start_index": 7, "end_index": 7 + len(f"[it]({url})"), "title": title, "url": url}
+    assert part["annotations"] == [{"type": "url_citation", **cited}]
+    assert before["content"][0]["annotations"] == []
+    assert got.names.count("response.output_text.annotation.added") == 1
+
+
 THOUGHT: list[AnswerEvent] = [(THINKING, "hm "), (THINKING, "so"), (THINKING_END, "sig")]
 
 

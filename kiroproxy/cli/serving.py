@@ -1,0 +1,212 @@
+"""Serve until told to stop: signals, reloads, the demo's simulator, one process or several."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kiroproxy import logs
+from kiroproxy.app import App
+from kiroproxy.cli import workers
+from kiroproxy.cli.dotfile import read_dotenv
+from kiroproxy.cli.process import run_loop, settle
+from kiroproxy.cli.settings import find_file, read_settings
+from kiroproxy.cli.supervisor import Link
+from kiroproxy.cli.welcome import welcome
+from kiroproxy.config import SETTINGS, Config, load
+from kiroproxy.errors import ConfigError, KiroProxyError
+from kiroproxy.simulator import Simulator
+
+INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
+_DEMO_REPLACES = {"KIRO_API_URL", "KIRO_SOCIAL_AUTH_URL", "KIRO_OIDC_URL", "KIRO_REGION"}
+
+Reread = Callable[[], Config]
+"""The settings as they are now; raises ConfigError. None in its place: there is nothing to reload."""
+
+
+def serve(flags: dict[str, str], named: str | None) -> int:
+    """With the user's settings; ``named``: what --config says. The exit code. Raises ConfigError."""
+    config = read_settings(flags, named)
+    return _serve(config, None, lambda: read_settings(flags, named))
+
+
+def serve_demo(flags: dict[str, str], named: str | None) -> int:
+    """In front of a simulator. Nothing of the user's own may leak into it: neither a sign-in nor an
+    address."""
+    with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
+        names = {s.name for s in SETTINGS} - _DEMO_REPLACES
+        dotenv = read_dotenv()
+        file = find_file(named, dotenv)
+        if file is not None:
+            file.keep(names)
+        environment = {k: v for k, v in {**dotenv, **os.environ}.items() if k in names}
+        flags.setdefault("KIROPROXY_STATE_DIR", folder)
+        config = load(flags, environment, {}, Path(folder), file)
+        return _serve(config, Simulator(), None)
+
+
+def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -> int:
+    try:
+        logs.setup(config.log)
+    except OSError as error:
+        raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
+    if config.server.workers == 1:
+        return run_loop(_serve_until_signal(config, simulator, reread))
+    is_demo = simulator is not None
+    try:
+        return workers.run(
+            config,
+            serve=functools.partial(_serve_as_worker, reread),
+            announce=lambda running: print(
+                welcome(running, is_demo, config.server.workers), flush=True
+            ),
+            simulate=None if simulator is None else functools.partial(_simulate, simulator),
+        )
+    except OSError as error:
+        raise ConfigError(_cannot_listen(config, error)) from None
+
+
+def _serve_as_worker(reread: Reread | None, config: Config, worker: workers.Worker) -> int:
+    """In a process of its own; the exit code. What goes wrong is told as the command line tells it."""
+    try:
+        return run_loop(_serve_until_signal(config, None, reread, worker))
+    except KiroProxyError as error:
+        print(f"kiroproxy: {error.message}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+def _simulate(simulator: Simulator, link: Link) -> int:
+    """In a process of its own, for all workers; ended by SIGTERM or with the parent."""
+
+    async def simulate() -> int:
+        stop = asyncio.Event()
+        _stop_with_parent(stop, link)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        link.tell({"environment": await _start_simulator(simulator)})
+        await stop.wait()
+        await simulator.stop()
+        return 0
+
+    return run_loop(simulate())
+
+
+async def _serve_until_signal(
+    config: Config,
+    simulator: Simulator | None,
+    reread: Reread | None,
+    worker: workers.Worker | None = None,
+) -> int:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    if simulator is not None:
+        config = config.with_environment(await _start_simulator(simulator))
+    app = App(config)
+    if worker is not None:
+        app = App(config, place=worker.place, sockets=worker.sockets)
+        _stop_with_parent(stop, worker.link)
+    _on_signals(stop, hurry, app)
+    try:
+        try:
+            running = await app.start()
+        except OSError as error:
+            raise ConfigError(_cannot_listen(config, error)) from None
+        _reload_on_hangup(app, reread)
+        settle()
+        if worker is not None:
+            worker.ready(running)
+        else:
+            print(welcome(running, simulator is not None), flush=True)
+        await stop.wait()
+        logging.getLogger("kiroproxy.app").info("stopping; running answers may finish")
+    finally:
+        await app.stop()
+        if simulator is not None:
+            await simulator.stop()
+    return INTERRUPTED if hurry.is_set() else 0
+
+
+async def _start_simulator(simulator: Simulator) -> dict[str, str]:
+    """Start it; the environment of those who shall use it."""
+    url = await simulator.start()
+    # A kept state folder outlives this simulator; the sign-in in it must please the next one.
+    simulator.faults.always("no_rotation", route="refresh")
+    return _demo_environment(simulator, url)
+
+
+def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
+    """No worker outlives its parent by more than the drain time."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(link.life_fd)  # it stays readable
+        stop.set()
+
+    loop.add_reader(link.life_fd, gone)
+
+
+def _reload_on_hangup(app: App, reread: Reread | None) -> None:
+    """SIGHUP: settings and sign-ins are read again. One reload at a time; answers go on."""
+    log = logging.getLogger("kiroproxy.reload")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        if reread is None:
+            return
+        try:
+            config = await asyncio.to_thread(reread)
+            await app.reload(config)
+            logs.setup(config.log)
+        except KiroProxyError as error:
+            log.error("not reloaded, the old settings stay: %s", error.message)
+        except OSError as error:
+            log.error("not reloaded in full: LOG_FILE: cannot be written (%s)", error)
+        except Exception:
+            log.exception("not reloaded")
+
+    def told() -> None:
+        task = asyncio.get_running_loop().create_task(reload(), name="reload")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told)
+
+
+def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:
+    """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them."""
+
+    def told() -> None:
+        if stop.is_set():
+            hurry.set()
+            app.hurry()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+
+
+def _cannot_listen(config: Config, error: OSError) -> str:
+    """Which of the two settings is to blame, in one line."""
+    place = f"{config.server.host}:{config.server.port} ({error.strerror or error})"
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return f"PORT: cannot listen on {place}; another program may hold it (see --port)"
+    return f"HOST: cannot listen on {place}; it must be an address of this machine"
+
+
+def _demo_environment(simulator: Simulator, url: str) -> dict[str, str]:
+    """The demo's upstream and its one sign-in, in the words of a user's own environment."""
+    return {
+        "KIRO_API_URL": url,
+        "KIRO_SOCIAL_AUTH_URL": url,
+        "KIRO_OIDC_URL": url,
+        "KIRO_AUTH_TOKEN": json.dumps(simulator.demo_credentials("social")),
+    }
