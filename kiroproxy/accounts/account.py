@@ -18,7 +18,7 @@ from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.pace import Pace
 from kiroproxy.accounts.persistence import Saved, from_saved
 from kiroproxy.accounts.profile import lacks_profile, profile_found, profile_refused
-from kiroproxy.accounts.renewal import Renewer
+from kiroproxy.accounts.renewal import Renewer, renewal_inputs
 from kiroproxy.accounts.selection import AccountView
 from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import (
@@ -303,8 +303,9 @@ class Account:
         """The renewal task: returns its error, as several may be waiting for it, or nobody."""
         if not self.has_token:
             self.happen(Event.RENEWAL_NEEDED)
+        before = self.credential
         try:
-            self._take(await self._shop.renewer.renew(self.credential, self._rejected))
+            self._take(await self._shop.renewer.renew(before, self._rejected), before)
         except CredentialError as error:
             self._not_renewed(Event.RENEWAL_DENIED, error)
             return error
@@ -320,9 +321,14 @@ class Account:
         self.happen(Event.RENEWED)
         return None
 
-    def _take(self, credential: Credential) -> None:
-        self.credential = credential
-        self._rejected = None if credential.tokens.access != self._rejected else self._rejected
+    def _take(self, found: Credential, before: Credential) -> None:
+        """``before`` with other tokens. What else has become of it meanwhile stays."""
+        if self.credential is not before:
+            arn = found.tokens.profile_arn or self.credential.tokens.profile_arn
+            tokens = replace(found.tokens, profile_arn=None if self.credential.builder_id else arn)
+            found = replace(self.credential, tokens=tokens, origin=found.origin)
+        self.credential = found
+        self._rejected = None if found.tokens.access != self._rejected else self._rejected
         self._due_epoch_s = self._due()
 
     def _not_renewed(self, event: Event, error: KiroProxyError) -> None:
@@ -371,16 +377,18 @@ class Account:
             self._shop.tasks.spawn(self._reread_source(), f"source of {self.id}")
 
     def revise(self, found: Credential) -> None:
-        """The same sign-in as it was read again: perhaps with another name, place or token."""
+        """The same sign-in as it was read again. Our tokens may be newer; the rest is as found."""
+        before = self.credential
+        is_builder = before.builder_id if found.builder_id is None else found.builder_id
+        arn = None if is_builder else found.tokens.profile_arn or before.tokens.profile_arn
+        tokens = replace(before.tokens, profile_arn=arn)
         self.label = found.label
-        self.credential = replace(
-            self.credential,
-            label=found.label,
-            place=found.place,
-            region_override=found.region_override,
-        )
+        self.credential = replace(found, tokens=tokens, origin=before.origin, builder_id=is_builder)
         self.pace.limit(self._shop.settings.pace)
         self._due_epoch_s = self._due()
+        is_corrected = renewal_inputs(self.credential) != renewal_inputs(before)
+        if is_corrected and self.status.state is State.REVOKED:
+            self.happen(Event.SIGNED_IN)
         self._shop.tasks.spawn(self._reread_source(), f"source of {self.id}")
 
     async def _reread_source(self) -> None:
@@ -391,8 +399,8 @@ class Account:
             return  # still gone
         if self.credential is not before:
             return  # renewed meanwhile
-        if found.tokens.refresh != self.credential.tokens.refresh:
-            self._take(found)
+        if found.current != before.current:
+            self._take(found, before)
             self.happen(Event.SIGNED_IN)
 
     # -- profile

@@ -103,16 +103,17 @@ class AccountManager:
         requests under way keep the account that they have."""
         saved = await self._book.load() if self._book is not None else {}
         self._settings = self._shop.settings = settings
-        known, self._accounts = self._accounts, {}
+        accounts: dict[str, Account] = {}
         for credential in credentials:
-            account = known.get(credential.id)
+            account = self._accounts.get(credential.id)
             if account is not None and account.credential.disabled == credential.disabled:
                 account.revise(credential)
             else:
                 account = Account(credential, self._shop)
                 if credential.id in saved and not credential.disabled:
                     account.adopt(saved[credential.id], "restored")
-            self._accounts[credential.id] = account
+            accounts[credential.id] = account
+        self._accounts = accounts
         self._room.wake()
 
     async def start(self) -> None:
@@ -172,10 +173,11 @@ class AccountManager:
         When it cannot be renewed, another account's lease; raises NoAccountError when there is none.
         The new lease takes the old one's place; releasing the old one as well does no harm.
         """
-        account = self._held.get(lease.number) or self._accounts[lease.account_id]
+        account = self._held.get(lease.number) or self._accounts.get(lease.account_id)
         try:
-            await account.ensure_token(rejected=lease.identity.token)
-            if account.view().is_able:
+            if account is not None:
+                await account.ensure_token(rejected=lease.identity.token)
+            if account is not None and account.view().is_able:
                 return await self._open(
                     account,
                     lease.session,

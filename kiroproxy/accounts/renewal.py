@@ -80,7 +80,7 @@ class Renewer:
 
     async def _ask(self, credential: Credential) -> Tokens:
         """The service's new tokens; a few tries, as a fault on the way says nothing."""
-        inputs = _inputs(credential)
+        inputs = renewal_inputs(credential)
         for number in range(1, TRIES):
             try:
                 return self._tokens(credential, await self.service.refresh(credential.kind, inputs))
@@ -111,7 +111,8 @@ class Renewer:
             return credential.with_tokens(tokens)
 
 
-def _inputs(credential: Credential) -> RefreshInputs:
+def renewal_inputs(credential: Credential) -> RefreshInputs:
+    """What a renewal sends."""
     return RefreshInputs(
         refresh_token=credential.tokens.refresh,
         client_id=credential.client_id,
