@@ -35,6 +35,7 @@ SCENARIO_TIMEOUT_S = 120.0
 WARM_UP_S = 2.0
 SHORT_EVENTS = 5  # of an answer to a request without an order
 IDLE_CONNECTIONS = 10_000
+QUIET_S = 12.0  # after which the proxy has given back what it kept
 BIG_MESSAGES, BIG_BYTES = 403, 1_680_000  # makes 1.77 MB of JSON, with 20 tools
 HEALTH = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 
@@ -391,7 +392,7 @@ async def measure(bench: Bench, only: list[str]) -> dict[str, Any]:
                     row = await scenario(target)
                 results[name][target.name] = row
                 print(f"{name}: {target.name}: {shown(row)}", flush=True)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(QUIET_S)
         process = {
             "start_to_first_answer_s": statistics.median(starts),
             "memory_idle_mb": idle_mb,
