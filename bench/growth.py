@@ -19,6 +19,7 @@ from kiroproxy.api.anthropic.request import parse_messages_request
 from kiroproxy.api.events import AnswerEvent
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.to_kiro import build
+from kiroproxy.cli.process import settle
 from kiroproxy.clock import SystemClock
 from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.relay import Pump
@@ -99,6 +100,7 @@ def tools(counts: Iterable[int] = (20, 40, 80, 160, 320, 640)) -> Rows:
 
 
 def main() -> None:
+    settle()  # memory and collector as the server has them
     for name, unit, rows in (
         ("events of one answer", "event", events()),
         ("streams at once, 20 reads each", "stream", streams()),
