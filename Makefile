@@ -6,6 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .clients
+FUZZ := .fuzz
+FUZZ_S ?= 60
+TARGETS ?= $(patsubst fuzz/targets/%.py,%,$(filter-out %/__init__.py,$(wildcard fuzz/targets/*.py)))
 CHROMIUM ?= /usr/bin/chromium
 # setuptools warns about every editable installation; the first run should say what matters only
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -13,7 +16,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser deploy bench image lock sbom clean
+.PHONY: help setup demo run test lint types check clients browser deploy bench fuzz image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +56,10 @@ deploy: $(VENV)/.developing ## the files in deploy/ with the real nginx, HAProxy
 bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read them
 	$(BIN)/pytest bench --benchmark-only $(PYTEST_ARGS)
 
+fuzz: $(FUZZ)/.installed ## atheris on every target for FUZZ_S=60 seconds each; TARGETS="frames chat" for some
+	@for target in $(TARGETS); do echo "== $$target"; \
+	  $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(FUZZ_S) -timeout=20 || exit 1; done
+
 image: ## build the container image (needs Docker)
 	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .
 
@@ -64,8 +71,8 @@ sbom: $(VENV)/.developing ## dist/sbom.cdx.json: what the image installs, as Cyc
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json requirements.lock
 
 clean: ## remove everything that the targets above made
-	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
-	find kiroproxy tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf $(VENV) $(CLIENTS) $(FUZZ) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	find kiroproxy tests bench fuzz -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- what the targets stand on ------------------------------------------------------------------
 
@@ -108,4 +115,10 @@ $(CLIENTS)/python/.installed: $(VENV)/.made pyproject.toml
 	@echo "installing the Python clients into $(CLIENTS)/python …"
 	@$(PYTHON) -m venv --clear $(CLIENTS)/python
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(CLIENTS)/python/bin/python install --group clients
+	@touch $@
+
+$(FUZZ)/.installed: $(VENV)/.made pyproject.toml
+	@echo "installing atheris into $(FUZZ) …"
+	@$(PYTHON) -m venv --clear $(FUZZ)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(FUZZ)/bin/python install --editable . --group fuzz
 	@touch $@

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -36,7 +37,7 @@ from kiroproxy.handlers.dialects import CHAT, COMPACT, MESSAGES, RESPONSES
 from kiroproxy.handlers.errors import render_error
 from kiroproxy.handlers.events import EventsHandler
 from kiroproxy.handlers.finishing import Finisher
-from kiroproxy.handlers.gate import Gate
+from kiroproxy.handlers.gate import Entrance, Gate
 from kiroproxy.handlers.health import HealthHandler, hello
 from kiroproxy.handlers.local import LocalGate
 from kiroproxy.handlers.metrics import MetricsHandler
@@ -50,6 +51,7 @@ from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.handlers.system_prompt import SystemPrompt
 from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
+from kiroproxy.logs import Sparing
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.reloading import Recipes, Reloading, own_ids
@@ -156,13 +158,18 @@ class App:
         serving = self._serving(answering, gate, journal, finisher, system_prompt, prompts)
         team = self._team(accounts, journal)
         views = Accounts(accounts, quotas, team, self._clock)
-        events = EventsHandler(LocalGate(gate), views, team, ledger, feed)
+        local = LocalGate(gate, asks_everybody=config.server.asks_everybody)
+        events = EventsHandler(local, views, team, ledger, feed)
         routes = [
             *self._routes(serving, accounts, kept),
-            *self._figures(LocalGate(gate), accounts, quotas, views, ledger, team),
+            *self._figures(local, accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
-        server = HttpServer(Router(routes), _http_limits(config.server), error_renderer=render_error)
+        check = Entrance(gate, journal).check
+        routes = [replace(route, check=check) if route.api else route for route in routes]
+        limits = _http_limits(config.server, self._workers)
+        render = partial(render_error, refusals=Sparing(60, 60.0))
+        server = HttpServer(Router(routes), limits, error_renderer=render)
         self._server = server
         addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
@@ -175,11 +182,13 @@ class App:
         await quotas.start()
         self._cleanup.push_async_callback(quotas.stop)
         self._reloading = Reloading(
-            config, self._recipes(), serving, relay, calls, accounts, self._models
+            config, self._recipes(), serving, relay, calls, accounts, self._models, self._tells
         )
         if config.uses_own_sign_ins:
             watch = asyncio.create_task(self._reloading.watch_sign_ins(seen), name="sign-ins")
             self._cleanup.callback(watch.cancel)
+        if self._tells:
+            _tell(config.notes, loaded)
         return _running(addresses, key, loaded, accounts, config.notes)
 
     async def stop(self) -> None:
@@ -204,6 +213,11 @@ class App:
         """Whoever stops the program does not want to wait for running answers."""
         if self._server is not None:
             self._server.hurry()
+
+    @property
+    def _tells(self) -> bool:
+        """Whether this process says what all workers find: one of them is enough."""
+        return self._place is None or self._place.index == 0
 
     @property
     def _workers(self) -> int:
@@ -252,7 +266,8 @@ class App:
         prompts = PromptLog(write, key)
         feed.listen(prompts.finished)
         self._cleanup.push_async_callback(prompts.close)
-        _log.warning("PROMPT_LOG_MODE=%s: prompts and answers are being logged", mode)
+        if self._tells:
+            _log.warning("PROMPT_LOG_MODE=%s: prompts and answers are being logged", mode)
         return prompts
 
     def _serving(
@@ -378,8 +393,17 @@ def _retry_policy(limits: Limits) -> RetryPolicy:
     )
 
 
-def _http_limits(server: Server) -> HttpLimits:
-    return HttpLimits(body_timeout_s=server.read_timeout_s, write_stall_s=server.write_timeout_s)
+def _http_limits(server: Server, workers: int) -> HttpLimits:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A quarter of the descriptors stays for the service's connections and for files.
+    most = server.max_connections if files == resource.RLIM_INFINITY else files * 3 // 4
+    return HttpLimits(
+        body_timeout_s=server.read_timeout_s,
+        write_stall_s=server.write_timeout_s,
+        max_connections=min(share(server.max_connections, workers), most),
+        max_strangers_per_address=share(server.max_strangers, workers),
+        max_held_bytes=share(server.max_request_mb * 1_000_000, workers),
+    )
 
 
 def _call_timeouts(upstream: Upstream) -> CallTimeouts:
@@ -399,6 +423,13 @@ def _chat_timeouts(upstream: Upstream) -> Timeouts:
     )
 
 
+def _tell(notes: Sequence[str], loaded: LoadResult) -> None:
+    for note in notes:
+        _log.warning("%s", note)
+    for problem in loaded.problems:
+        _log.warning("credential not used: %s", problem)
+
+
 def _running(
     addresses: list[tuple[str, int]],
     key: Secret,
@@ -406,10 +437,6 @@ def _running(
     accounts: AccountManager,
     notes: Sequence[str],
 ) -> Running:
-    for note in notes:
-        _log.warning("%s", note)
-    for problem in loaded.problems:
-        _log.warning("credential not used: %s", problem)
     return Running(
         urls=[f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in addresses],
         key=key,

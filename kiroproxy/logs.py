@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import logging
+import math
 import os
 import re
 import sys
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,29 @@ def _is_innocent(text: str) -> bool:
         if hint in lower:
             return False
     return True
+
+
+class Sparing:
+    """Lets ``most`` lines through in ``period_s`` seconds: strangers shall not fill a disk."""
+
+    def __init__(
+        self, most: int, period_s: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._period_s = period_s
+        self._monotonic = monotonic
+        self._end_s = -math.inf
+        self._count = 0
+
+    def left_out(self) -> int | None:
+        """None: say nothing. Else how many lines have not been said since the last that was."""
+        now_s = self._monotonic()
+        unsaid = 0
+        if now_s >= self._end_s:
+            unsaid = max(0, self._count - self._most)
+            self._end_s, self._count = now_s + self._period_s, 0
+        self._count += 1
+        return unsaid if self._count <= self._most else None
 
 
 def _is_harmless(line: str) -> bool:
@@ -146,22 +172,39 @@ class _JsonFormatter(logging.Formatter):
 
 def setup(config: Log) -> None:
     """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
-    logger = logging.getLogger("kiroproxy")
+    install(config, open_handlers(config))
+
+
+def open_handlers(config: Log) -> list[logging.Handler]:
+    """What ``install`` takes. Raises OSError if the file can't be opened."""
     handlers: list[logging.Handler] = []
     if config.console:
         handlers.append(logging.StreamHandler(sys.stderr))
     if config.file is not None:
         handlers.append(_file_handler(config.file))
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
+    return handlers
+
+
+def install(config: Log, handlers: Sequence[logging.Handler]) -> None:
+    """These handlers, and no others, on the ``kiroproxy`` logger. Does not fail."""
+    logger = logging.getLogger("kiroproxy")
+    old = list(logger.handlers)
     formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
     for handler in handlers or [logging.NullHandler()]:
         handler.addFilter(_Redaction(config.instance))
         handler.setFormatter(formatter)
         logger.addHandler(handler)
+    for handler in old:
+        logger.removeHandler(handler)
+    close(old)
     logger.setLevel(config.level.upper())
     logger.propagate = False
+
+
+def close(handlers: Sequence[logging.Handler]) -> None:
+    """Those that are not wanted any more. The console stays open."""
+    for handler in handlers:
+        handler.close()
 
 
 def _file_handler(path: Path) -> logging.Handler:

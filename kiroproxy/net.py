@@ -82,6 +82,12 @@ def peer_address(transport: asyncio.BaseTransport) -> str:
     return format_address(transport.get_extra_info("peername"))
 
 
+def peer_host(transport: asyncio.BaseTransport) -> str:
+    """The other end's address without its port; empty when there is none to name."""
+    address = transport.get_extra_info("peername")
+    return str(address[0]) if isinstance(address, tuple) and address else ""
+
+
 def format_address(address: object) -> str:
     """A socket address tuple as text; empty for anything else (Unix sockets, closed sockets)."""
     if not isinstance(address, tuple) or len(address) < 2:

@@ -93,7 +93,9 @@ class Reloading:
         calls: KiroCalls,
         accounts: AccountManager,
         models: ModelsHandler,
+        tells: bool = True,
     ) -> None:
+        """``tells`` False: another worker says what all of them find."""
         self._config = config
         self._recipes = recipes
         self._serving = serving
@@ -101,6 +103,7 @@ class Reloading:
         self._calls = calls
         self._accounts = accounts
         self._models = models
+        self._tells = tells
         self._turn = asyncio.Lock()
 
     async def apply(self, config: Config) -> None:
@@ -111,20 +114,20 @@ class Reloading:
             if key is None:
                 folder = self._config.state_dir
                 key = await anyio.to_thread.run_sync(clientkey.load_or_create, folder)
-            serving, limits = self._serving, config.limits
-            await serving.system_prompt.use(config.prompt)
-            await self._accounts.replace(loaded.credentials, self._recipes.accounts(config))
-            self._calls.configure(self._recipes.timeouts(config))
-            self._relay.configure(
-                self._recipes.retries(config), config.model_aliases, config.prompt.description_chars
-            )
+            recipes, serving, limits = self._recipes, self._serving, config.limits
+            reading = await serving.system_prompt.read(config.prompt)
+            settings, timeouts = recipes.accounts(config), recipes.timeouts(config)
+            retries, places = recipes.retries(config), recipes.places(config)
+            # Nothing below fails.
+            await self._accounts.replace(loaded.credentials, settings)
+            serving.system_prompt.take(reading)
+            self._calls.configure(timeouts)
+            self._relay.configure(retries, config.model_aliases, config.prompt.description_chars)
             self._models.aliases = config.model_aliases
             serving.gate.use(key)
             if serving.prompts is not None:
                 serving.prompts.use(key)
-            serving.admission.configure(
-                self._recipes.places(config), limits.queue_wait_s, limits.session_timeout_s
-            )
+            serving.admission.configure(places, limits.queue_wait_s, limits.session_timeout_s)
             serving.limits = limits
             serving.ping_interval_s = config.server.ping_interval_s
             serving.strict = config.server.strict
@@ -133,14 +136,16 @@ class Reloading:
             self._config = config
 
     def _tell(self, config: Config, loaded: LoadResult) -> None:
-        for problem in loaded.problems:
-            _log.warning("credential not used: %s", problem)
-        for note in config.notes:
-            _log.warning("%s", note)
         before = self._config.values
         changed = [name for name, value in config.values.items() if value != before.get(name)]
-        if waiting := [name for name in changed if name not in APPLIED]:
-            _log.warning("these settings need a restart: %s", ", ".join(waiting))
+        waiting = [name for name in changed if name not in APPLIED]
+        if self._tells:
+            for problem in loaded.problems:
+                _log.warning("credential not used: %s", problem)
+            for note in config.notes:
+                _log.warning("%s", note)
+            if waiting:
+                _log.warning("these settings need a restart: %s", ", ".join(waiting))
         applied = ", ".join(name for name in changed if name in APPLIED) or "none"
         _log.info("reloaded: %d accounts; changed: %s", len(loaded.credentials), applied)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,10 +106,13 @@ def environment(home: Path, kiro: str = "", entries: object = None, **more: str)
 
 
 @asynccontextmanager
-async def serving(given: Mapping[str, str], cwd: Path, *arguments: str) -> AsyncIterator[Server]:
-    """``kiroproxy server`` until the block ends; started when it says where."""
+async def serving(
+    given: Mapping[str, str], cwd: Path, *arguments: str, under: Sequence[str] = ()
+) -> AsyncIterator[Server]:
+    """``kiroproxy server`` until the block ends; started when it says where. ``under``: a command that runs
+    it, replacing itself."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kiroproxy", "server", *arguments,
+        *under, sys.executable, "-m", "kiroproxy", "server", *arguments,
         cwd=cwd, env={"PYTHONPATH": str(Path(__file__).parent.parent), **given},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

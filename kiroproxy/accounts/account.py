@@ -101,6 +101,7 @@ class Account:
         self._rejected: Secret | None = None
         self._renewal: asyncio.Task[KiroProxyError | None] | None = None
         self._renewal_failures = 0
+        self._storing: asyncio.Task[None] | None = None
         self._due_epoch_s = self._due()
         self._profile: asyncio.Task[None] | None = None
         self._profile_after_s = 0.0
@@ -319,7 +320,15 @@ class Account:
             return failure
         self._renewal_failures = 0
         self.happen(Event.RENEWED)
+        self._store_again()
         return None
+
+    def _store_again(self) -> None:
+        """Where the renewed token could not be stored: one task that tries until it can be."""
+        renewer, running = self._shop.renewer, self._storing is not None and not self._storing.done()
+        if renewer.store.is_unsaved(self.id) and not running:
+            work = renewer.store_again(self.credential)
+            self._storing = self._shop.tasks.spawn(work, f"storing of {self.id}")
 
     def _take(self, found: Credential, before: Credential) -> None:
         """``before`` with other tokens. What else has become of it meanwhile stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -23,6 +24,8 @@ _log = logging.getLogger("kiroproxy.accounts")
 
 TRIES: Final = 3
 PAUSE_S: Final = 0.5
+STORE_PAUSE_S: Final = 2.0
+STORE_PAUSE_MOST_S: Final = 300.0
 # A token that another process has just put into the store is taken if it lives for this long.
 MIN_FOUND_LIFE_S: Final = 60.0
 
@@ -69,6 +72,26 @@ class Renewer:
                 current = again
                 tokens = await self._ask(again)
             return await self._save(current, tokens)
+
+    async def store_again(self, credential: Credential) -> None:
+        """Until it succeeds: store what could not be stored when it was renewed."""
+        for number in itertools.count(1):
+            await self.clock.sleep(backoff_s(number, STORE_PAUSE_S, STORE_PAUSE_MOST_S, 0.0))
+            if await self._stored(credential):
+                return
+
+    async def _stored(self, credential: Credential) -> bool:
+        try:
+            async with self.store.locked(credential):
+                current = await self.store.reread(credential)
+                if self.store.is_unsaved(credential.id):
+                    await self.store.save(current, current.tokens)
+                    _log.info("%s: the renewed sign-in is stored now", credential.label)
+        except (OSError, UpstreamError):
+            return False
+        except CredentialError:
+            pass  # its source is gone: there is no place for it any more
+        return True
 
     def _was_renewed_elsewhere(
         self, found: Credential, before: Credential, rejected: Secret | None

@@ -6,7 +6,8 @@ merge into what was just read → write as a whole → and only then use the new
 
 A sign-in that came from a file goes back to that file. One from the environment goes to the state
 folder; so does one whose file is not ours to write (a CLI's store, a copied file) or cannot be written
-(a read-only mount, a Docker secret).
+(a read-only mount, a Docker secret). What could be written nowhere (a full disk) is remembered here: the
+token that the disk still holds is dead.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -51,6 +52,14 @@ _READ_TRIES: Final = 4  # other programs do not replace their files as a whole: 
 _READ_PAUSE_S: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """Tokens that are nowhere but here. ``held``: fingerprint of what is stored in their place."""
+
+    held: str
+    tokens: Tokens
+
+
 class TokenStore:
     """Reads and writes the changing part of sign-ins; all file work runs in worker threads."""
 
@@ -59,6 +68,7 @@ class TokenStore:
         self._clock = clock
         self._records = Records(folder)
         self._ids = IdBook(folder)
+        self._unsaved: dict[str, _Unsaved] = {}  # by account
 
     @asynccontextmanager
     async def locked(self, credential: Credential) -> AsyncIterator[None]:
@@ -80,10 +90,14 @@ class TokenStore:
                 lock.release()
 
     async def reread(self, credential: Credential) -> Credential:
-        """``credential`` with the tokens that its source or the state folder holds now.
+        """``credential`` with the tokens that its source or the state folder holds now, or that descend
+        from them and could not be stored.
 
         Raises CredentialError when the sign-in is no longer there.
         """
+        return self._or_unsaved(await self._reread_stored(credential))
+
+    async def _reread_stored(self, credential: Credential) -> Credential:
         for _ in range(_READ_TRIES - 1):
             try:
                 return await _in_thread(lambda: self._reread(credential))
@@ -103,7 +117,30 @@ class TokenStore:
         If the source changed meanwhile (a new sign-in by another program), the source wins and is
         returned instead. Raises OSError when nothing at all could be written.
         """
-        return await _in_thread(lambda: self._save(credential, tokens))
+        try:
+            saved = await _in_thread(lambda: self._save(credential, tokens))
+        except OSError:
+            before = self._unsaved.get(credential.id)
+            is_ours = before is not None and _with(credential, before.tokens).current == credential.current
+            held = before.held if before is not None and is_ours else credential.current
+            self._unsaved[credential.id] = _Unsaved(held, tokens)
+            raise
+        self._unsaved.pop(credential.id, None)
+        return saved
+
+    def is_unsaved(self, account_id: str) -> bool:
+        """Whether the account's renewed tokens would be lost with this process."""
+        return account_id in self._unsaved
+
+    def _or_unsaved(self, found: Credential) -> Credential:
+        unsaved = self._unsaved.get(found.id)
+        if unsaved is None:
+            return found
+        ours = _with(found, unsaved.tokens)
+        if found.current in (unsaved.held, ours.current):
+            return ours
+        del self._unsaved[found.id]  # somebody has signed in again
+        return found
 
     # -- in worker threads
 

@@ -35,12 +35,16 @@ def settle() -> None:
     """What is here now stays: keep the collector off it, and let it run less often.
 
     A request of 1.5 MB makes some 50,000 objects that all die with it; collecting in the middle of
-    that costs a tenth of its time. Client sockets and upstream sockets each take a descriptor, and
-    many systems start programs with no more than 1024.
+    that costs a tenth of its time.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     _keep_freed_memory()
+
+
+def allow_descriptors() -> None:
+    """Client sockets and upstream sockets each take a descriptor, and many systems start programs with
+    no more than 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -18,7 +18,13 @@ from kiroproxy import logs
 from kiroproxy.app import App
 from kiroproxy.cli import workers
 from kiroproxy.cli.dotfile import read_dotenv
-from kiroproxy.cli.process import give_memory_back, memory_trimmer, run_loop, settle
+from kiroproxy.cli.process import (
+    allow_descriptors,
+    give_memory_back,
+    memory_trimmer,
+    run_loop,
+    settle,
+)
 from kiroproxy.cli.settings import find_file, read_settings
 from kiroproxy.cli.supervisor import Link
 from kiroproxy.cli.welcome import welcome
@@ -107,6 +113,7 @@ async def _serve_until_signal(
     worker: workers.Worker | None = None,
 ) -> int:
     stop, hurry = asyncio.Event(), asyncio.Event()
+    allow_descriptors()
     if simulator is not None:
         config = config.with_environment(await _start_simulator(simulator))
     app = App(config)
@@ -165,12 +172,19 @@ def _reload_on_hangup(app: App, reread: Reread | None) -> None:
             return
         try:
             config = await asyncio.to_thread(reread)
-            await app.reload(config)
-            logs.setup(config.log)
+            handlers = logs.open_handlers(config.log)
+            try:
+                await app.reload(config)
+            except BaseException:
+                logs.close(handlers)
+                raise
+            logs.install(config.log, handlers)
         except KiroProxyError as error:
             log.error("not reloaded, the old settings stay: %s", error.message)
         except OSError as error:
-            log.error("not reloaded in full: LOG_FILE: cannot be written (%s)", error)
+            log.error(
+                "not reloaded, the old settings stay: LOG_FILE: cannot be written (%s)", error
+            )
         except Exception:
             log.exception("not reloaded")
 

@@ -14,7 +14,8 @@ MINUTES = 60 * SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where we listen and who may come in. ``client_token`` None: made at start (loopback only)."""
+    """Where we listen and who may come in. ``client_token`` None: made at start (loopback only).
+    ``asks_everybody``: for the key, this machine's programs too."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -31,6 +32,10 @@ class Server:
     whole_streams: bool = False
     read_timeout_s: float = 1 * MINUTES
     write_timeout_s: float = 2 * MINUTES
+    asks_everybody: bool = False
+    max_connections: int = 20_000
+    max_strangers: int = 256
+    max_request_mb: int = 1024
 
 
 @dataclass(frozen=True, slots=True)

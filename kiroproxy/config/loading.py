@@ -7,6 +7,7 @@ rule and (unless it is a secret) the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,6 +201,10 @@ def _server(values: Mapping[str, Any]) -> Server:
         whole_streams=values["DISABLE_STREAM"],
         read_timeout_s=values["SERVER_READ_TIMEOUT_MINUTES"],
         write_timeout_s=values["SERVER_WRITE_TIMEOUT_MINUTES"],
+        asks_everybody=values["KIROPROXY_LOCAL_ACCESS"] == "key",
+        max_connections=values["KIROPROXY_MAX_CONNECTIONS"],
+        max_strangers=values["KIROPROXY_MAX_STRANGERS"],
+        max_request_mb=values["KIROPROXY_MAX_REQUEST_MB"],
     )
 
 
@@ -273,5 +278,14 @@ def _value(setting: Setting, given: Mapping[str, _Given], home: Path) -> Any:
     try:
         return setting.parse(item.text)
     except ValueError as error:
-        shown = "" if setting.secret else f", got {item.text[:80]!r}"
+        shown = "" if setting.secret else f", got {_shown(item.text)!r}"
         raise ConfigError(f"{item.where}: {error}{shown}") from None
+
+
+# What may be a token that was put into the wrong setting: a long run with a digit in it.
+_TOKEN = re.compile(r"(?=[A-Za-z_+=-]*[0-9])[A-Za-z0-9_+=-]{16,}")
+
+
+def _shown(text: str) -> str:
+    """A wrong value, as far as it may be shown."""
+    return "{…}" if text[:1] in ("{", "[") else _TOKEN.sub("***", text)[:80]

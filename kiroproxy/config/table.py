@@ -31,6 +31,7 @@ LOG_FORMATS = ("text", "json")
 PROMPT_LOGS = ("none", "console", "file")
 IMPORTS = ("share", "copy")
 GIN_MODES = ("release", "debug", "test")
+LOCAL_ACCESS = ("open", "key")
 PROMPT_MODES = ("append", "overwrite")
 STRATEGIES = ("sequential", "optimal", "round_robin", "least_loaded")
 
@@ -204,6 +205,22 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "KIROPROXY_FETCH_URLS", parse_switch, "false", "switch",
         "fetch pictures and PDFs that requests name by http(s) URL, from public addresses only",
+    ),
+    Setting(
+        "KIROPROXY_LOCAL_ACCESS", parse_word(*LOCAL_ACCESS), "open", "word",
+        "who may read the figures: open: programs of this machine without the key; key: nobody without it",
+    ),
+    Setting(
+        "KIROPROXY_MAX_CONNECTIONS", parse_whole(16, 1_000_000), "20000", "connections",
+        "of clients at once; beyond it the one that has waited longest makes room",
+    ),
+    Setting(
+        "KIROPROXY_MAX_STRANGERS", parse_whole(1, 1_000_000), "256", "connections",
+        "of one address that have not shown the key, this machine's apart",
+    ),
+    Setting(
+        "KIROPROXY_MAX_REQUEST_MB", parse_whole(64, 1_000_000), "1024", "MB",
+        "what all requests together may hold in memory; beyond it 529 (503)",
     ),
     Setting(
         "KIROPROXY_WORKERS", parse_whole(1, 64), "1", "processes",

@@ -7,17 +7,23 @@ import logging
 from kiroproxy.api import anthropic, openai
 from kiroproxy.errors import Kind, KiroProxyError
 from kiroproxy.http import Request, Response
+from kiroproxy.logs import Sparing
 
 _log = logging.getLogger("kiroproxy.http")
 
 _OPENAI_SEGMENTS = frozenset({"chat", "completions", "responses"})
 
 
-def render_error(request: Request, error: KiroProxyError) -> Response:
-    """The answer for ``error``. ``request`` is empty but for its id when its head did not parse."""
+def render_error(
+    request: Request, error: KiroProxyError, refusals: Sparing | None = None
+) -> Response:
+    """The answer for ``error``. ``request`` is empty but for its id when its head did not parse.
+    ``refusals`` bounds the lines about wrong keys."""
     if error.kind is Kind.UNAUTHENTICATED:
-        fields = {"peer": request.peer}
-        _log.warning("refused: %s", error.message, extra={"fields": fields})
+        unsaid = refusals.left_out() if refusals else 0
+        if unsaid is not None:
+            fields = {"peer": request.peer, **({"unsaid": unsaid} if unsaid else {})}
+            _log.warning("refused: %s", error.message, extra={"fields": fields})
     if speaks_openai(request):
         status, headers, body = openai.error_response(error)
     else:

@@ -7,6 +7,7 @@ import hmac
 from kiroproxy.errors import Kind, RequestError
 from kiroproxy.http.messages import Request
 from kiroproxy.secret import Secret
+from kiroproxy.usage import Journal
 
 
 class Gate:
@@ -32,6 +33,22 @@ class Gate:
                 "wrong key: use the key that kiroproxy printed when it started (KIRO_CLIENT_TOKEN)",
                 kind=Kind.UNAUTHENTICATED,
             )
+
+
+class Entrance:
+    """The gate as the HTTP server asks it, with nothing but a request's head. Refusals are counted."""
+
+    def __init__(self, gate: Gate, journal: Journal) -> None:
+        self._gate = gate
+        self._journal = journal
+
+    def check(self, request: Request) -> None:
+        """As ``Gate.check``."""
+        try:
+            self._gate.check(request)
+        except RequestError as error:
+            self._journal.refused(error)
+            raise
 
 
 def _offered_key(request: Request) -> bytes | None:

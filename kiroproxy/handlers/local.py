@@ -21,12 +21,14 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 class LocalGate:
     """The gate of the read-only routes."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, *, asks_everybody: bool = False) -> None:
+        """``asks_everybody``: this machine's programs need the key too."""
         self._gate = gate
+        self._asks_everybody = asks_everybody
 
     def check(self, request: Request) -> None:
         """Raises RequestError(UNAUTHENTICATED)."""
-        if not is_local(request):
+        if self._asks_everybody or not is_local(request):
             self._gate.check(request)
 
 

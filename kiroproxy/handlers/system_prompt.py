@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,15 @@ MOST_BYTES: Final = 1024 * 1024
 _Stamp = tuple[int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Settings with what their file held; ``stamp`` None: there is no file."""
+
+    prompt: Prompt
+    text: str
+    stamp: _Stamp | None
+
+
 class SystemPrompt:
     """The file's text as it is now. A request looks for a change, at most once a second; what became
     unreadable keeps its last text, with one warning."""
@@ -37,14 +47,22 @@ class SystemPrompt:
 
     async def use(self, prompt: Prompt) -> None:
         """From now on these settings. Raises ConfigError, and changes nothing then."""
-        text, stamp = "", None
-        if prompt.file is not None:
-            try:
-                text, stamp = await anyio.to_thread.run_sync(_read, prompt.file)
-            except (OSError, ValueError) as error:
-                why = _why(error)
-                raise ConfigError(f"SYSTEM_PROMPT_FILE_PATH: cannot be read ({why})") from None
-        self._prompt, self._text, self._stamp = prompt, text, stamp
+        self.take(await self.read(prompt))
+
+    async def read(self, prompt: Prompt) -> Reading:
+        """The file of these settings, for ``take``. Raises ConfigError."""
+        if prompt.file is None:
+            return Reading(prompt, "", None)
+        try:
+            text, stamp = await anyio.to_thread.run_sync(_read, prompt.file)
+        except (OSError, ValueError) as error:
+            why = _why(error)
+            raise ConfigError(f"SYSTEM_PROMPT_FILE_PATH: cannot be read ({why})") from None
+        return Reading(prompt, text, stamp)
+
+    def take(self, reading: Reading) -> None:
+        """From now on the settings and the text that were read."""
+        self._prompt, self._text, self._stamp = reading.prompt, reading.text, reading.stamp
         self._look_at_s = self._clock.monotonic() + LOOK_S
         self._is_lost = False
 

@@ -18,7 +18,7 @@ SMALL_READ_BYTES: Final = 16 * 1024
 MAX_CHUNK_LINE_BYTES: Final = 256
 """A chunk's size line; extensions are read over. Ours: nobody is known to send any."""
 MAX_TRAILER_BYTES: Final = 8 * 1024
-"""Trailer fields are read over. Ours."""
+"""Trailer fields are read over, and so are chunk extensions; both together. Ours."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\x00\r\n]*)?")
 _TRAILER_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
@@ -26,6 +26,9 @@ _TRAILER_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 
 class BodyReader(Protocol):
     """The two framings look alike to the connection."""
+
+    keeps: bool
+    """False: the bytes are dropped, ``take`` gives none."""
 
     def feed(self, data: bytes) -> bytes | None:
         """None: more to come. Else the bytes behind the end. Raises RequestError."""
@@ -58,14 +61,24 @@ class _Pieces:
         return b"".join(pieces)
 
 
+class _Dropped(_Pieces):
+    """A body that nobody wants."""
+
+    __slots__ = ()
+
+    def add(self, data: bytes) -> None:
+        pass
+
+
 class SizedBody:
     """``Content-Length``: counts down."""
 
-    __slots__ = ("_missing", "_pieces")
+    __slots__ = ("_missing", "_pieces", "keeps")
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, *, keeps: bool = True) -> None:
         self._missing = length
-        self._pieces = _Pieces()
+        self._pieces = _Pieces() if keeps else _Dropped()
+        self.keeps = keeps
 
     def feed(self, data: bytes) -> bytes | None:
         missing = self._missing - len(data)
@@ -90,16 +103,26 @@ class ChunkedBody:
     the position behind what it used, or -1 when it needs more.
     """
 
-    __slots__ = ("_left", "_max_bytes", "_missing", "_pieces", "_step", "_total", "_trailer_bytes")
+    __slots__ = (
+        "_extra_bytes",
+        "_left",
+        "_max_bytes",
+        "_missing",
+        "_pieces",
+        "_step",
+        "_total",
+        "keeps",
+    )
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, keeps: bool = True) -> None:
         """Raises RequestError (TOO_LARGE) from ``feed`` once the body is over ``max_bytes``."""
         self._max_bytes = max_bytes
         self._missing = 0  # of the present chunk
         self._total = 0
-        self._trailer_bytes = 0
+        self._extra_bytes = 0  # of extensions and trailer fields
         self._left = b""  # an unfinished line of an earlier read
-        self._pieces = _Pieces()
+        self._pieces = _Pieces() if keeps else _Dropped()
+        self.keeps = keeps
         self._step: ChunkStep | None = _read_size
 
     def feed(self, data: bytes) -> bytes | None:
@@ -142,6 +165,9 @@ def _read_size(body: ChunkedBody, data: bytes, at: int) -> int:
     if match is None:
         raise RequestError("the chunked body is malformed: expected a chunk size in hex digits")
     size = int(match[1], 16)
+    body._extra_bytes += end - at - len(match[1])
+    if body._extra_bytes > MAX_TRAILER_BYTES:
+        raise RequestError(f"the chunked body has over {MAX_TRAILER_BYTES} bytes of extensions")
     body._missing = size
     body._total += size
     if body._total > body._max_bytes:
@@ -172,14 +198,14 @@ def _read_data_end(body: ChunkedBody, data: bytes, at: int) -> int:
 
 
 def _read_trailer(body: ChunkedBody, data: bytes, at: int) -> int:
-    end = _line_end(data, at, MAX_TRAILER_BYTES - body._trailer_bytes)
+    end = _line_end(data, at, MAX_TRAILER_BYTES - body._extra_bytes)
     if end < 0:
         return -1
     if end == at:
         body._step = None
     elif _TRAILER_FIELD.fullmatch(data, at, end) is None:
         raise RequestError("the chunked body has a malformed trailer")
-    body._trailer_bytes += end + 2 - at
+    body._extra_bytes += end + 2 - at
     return end + 2
 
 

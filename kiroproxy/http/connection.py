@@ -14,16 +14,17 @@ import secrets
 from typing import Final
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
-from kiroproxy.http.body import BodyReader, ChunkedBody, SizedBody
+from kiroproxy.http.body import BodyReader, ChunkedBody, SizedBody, too_large
 from kiroproxy.http.clocks import Deadline, StallWatch
 from kiroproxy.http.exchange import Exchange
+from kiroproxy.http.guests import neighbourhood
 from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
 from kiroproxy.http.messages import Headers, Request
 from kiroproxy.http.responses import CONTINUE
 from kiroproxy.http.router import Match
 from kiroproxy.http.shared import Shared
 from kiroproxy.http.states import READING, TRANSITIONS, State, Step
-from kiroproxy.net import FlowControl, disable_nagle, peer_address, reset_on_close
+from kiroproxy.net import FlowControl, disable_nagle, peer_address, peer_host, reset_on_close
 
 __all__ = ["Connection", "Exchange"]
 
@@ -31,6 +32,16 @@ _log = logging.getLogger("kiroproxy.http")
 
 _SLOW: Final = "the request's %s came too slowly"
 _NO_MATCH: Final = Match()
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_RETRY_AFTER_S: Final = 5.0
+
+
+def _crowded() -> RequestError:
+    return RequestError(
+        "the server holds as much of requests as it may at present; try again",
+        kind=Kind.OVERLOADED,
+        retry_after_s=_RETRY_AFTER_S,
+    )
 
 
 class Connection(asyncio.Protocol):
@@ -43,11 +54,15 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ahead",
         "_body",
+        "_body_bytes",
+        "_body_from_s",
         "_deadline",
         "_exchange",
         "_head",
+        "_held_bytes",
         "_keep",
         "_linger_end_s",
+        "_linger_left_bytes",
         "_match",
         "_peer",
         "_reader",
@@ -56,6 +71,8 @@ class Connection(asyncio.Protocol):
         "_state",
         "_task",
         "flow",
+        "host",
+        "is_known",
         "sent_bytes",
         "transport",
     )
@@ -71,9 +88,15 @@ class Connection(asyncio.Protocol):
         self._deadline = Deadline(shared.loop, self._on_deadline)
         self._stall: StallWatch | None = None
         self._linger_end_s = 0.0
+        self._linger_left_bytes = 0
         self._peer: str | None = None
         self.sent_bytes = 0
+        self.host = ""
+        self.is_known = False
         # per request
+        self._held_bytes = 0  # of it, in memory
+        self._body_bytes = 0  # that have come, and since when
+        self._body_from_s = 0.0
         self._reader: HeadReader | None = None
         self._head: RequestHead | None = None
         self._match: Match = _NO_MATCH
@@ -100,15 +123,26 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(limits.write_high_bytes, limits.write_low_bytes)
         disable_nagle(transport)
         self._shared.connections.add(self)
+        self.host = neighbourhood(peer_host(transport))
+        if not self._shared.guests.enter(self):
+            self._say_full()
+            self._step(Step.CLOSE)
+            self.transport.abort()
+            return
         self._deadline.expire_in(limits.idle_timeout_s)
         if self._shared.draining:  # it was in the backlog when the listener closed
             self._close()
+
+    def _say_full(self) -> None:
+        if self._shared.full_lines.left_out() is not None:
+            fields = {"fields": {"connections": len(self._shared.guests)}}
+            _log.warning("no room for a connection: none of them is idle", extra=fields)
 
     def data_received(self, data: bytes) -> None:
         if self._ahead or self._state is State.ACTIVE:
             self._hold(data)
         elif self._state is State.LINGER:
-            self._still_coming()
+            self._still_coming(len(data))
         else:
             self._read(data)
 
@@ -124,8 +158,9 @@ class Connection(asyncio.Protocol):
         self._client_gone()
         self._deadline.cancel()
         self._stop_stall_watch()
-        self._ahead.clear()
+        self._drop_ahead()
         self._drop_request()
+        self._shared.guests.leave(self)
         self._shared.connections.discard(self)
         self._shared.on_leave()
 
@@ -141,6 +176,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._stop_stall_watch()
         self.flow.resume_writing()
+        if self._state is State.IDLE:
+            self._shared.guests.wait(self)
         self._read_ahead()
 
     # --- reading ---
@@ -159,6 +196,9 @@ class Connection(asyncio.Protocol):
 
     def _hold(self, data: bytes) -> None:
         if self._state is State.ACTIVE or self._state is State.IDLE:
+            if not self._shared.guests.take(len(data)):
+                self._drop_unheld()
+                return
             self._ahead += data
             if len(self._ahead) >= self._shared.limits.max_ahead_bytes:
                 self.flow.pause_reading()
@@ -167,7 +207,7 @@ class Connection(asyncio.Protocol):
         """Go on with what came while the last request was being answered."""
         if self._ahead and self._state is State.IDLE and not self.flow.write_paused:
             data = bytes(self._ahead)
-            self._ahead.clear()
+            self._drop_ahead()
             self.flow.resume_reading()
             self._read(data)
 
@@ -183,8 +223,11 @@ class Connection(asyncio.Protocol):
             self._enter_head()
             self._reader = None
             return self._take_head(*found)
-        if not self._reader.empty and self._enter_head():
-            self._deadline.expire_in(self._shared.limits.head_timeout_s)
+        if not self._reader.empty:
+            if self._enter_head():
+                self._deadline.expire_in(self._shared.limits.head_timeout_s)
+            if not self._hold_bytes(len(data)):
+                return self._refuse(_crowded())
         return b""
 
     def _enter_head(self) -> bool:
@@ -192,6 +235,8 @@ class Connection(asyncio.Protocol):
         if self._state is not State.IDLE:
             return False
         self._step(Step.BYTES)
+        if self.is_known:
+            self._shared.guests.work(self)
         return True
 
     def _take_head(self, head: RequestHead, rest: bytes) -> bytes:
@@ -199,6 +244,13 @@ class Connection(asyncio.Protocol):
         self._head = head
         self._keep = self._keep and head.keep_alive
         self._match = self._shared.router.match(head.method, head.path, head.headers)
+        is_whole = head.body_bytes != CHUNKED and head.body_bytes <= len(rest)
+        denied = self._maybe_denied(is_whole)
+        self._shared.guests.work(self)
+        if denied is not None:
+            if not is_whole:
+                return self._refuse(denied)
+            self._match.handler, self._match.error = None, denied
         if head.problem is not None:
             return self._refuse(head.problem)
         if head.body_bytes == 0:
@@ -210,24 +262,77 @@ class Connection(asyncio.Protocol):
             self.sent_bytes += len(CONTINUE)
             self.transport.write(CONTINUE)
         limits = self._shared.limits
+        keeps = self._match.handler is not None and head.method in _WITH_BODY
+        most_bytes = limits.max_body_bytes if keeps else limits.max_dropped_bytes
+        if head.body_bytes > most_bytes:
+            return self._refuse(self._match.error or too_large(most_bytes))
         chunked = head.body_bytes == CHUNKED
-        self._body = ChunkedBody(limits.max_body_bytes) if chunked else SizedBody(head.body_bytes)
+        self._body = (
+            ChunkedBody(most_bytes, keeps=keeps)
+            if chunked
+            else SizedBody(head.body_bytes, keeps=keeps)
+        )
         self._step(Step.BODY)
-        self._deadline.expire_in(limits.body_timeout_s)
+        self._body_bytes = 0
+        self._body_from_s = self._shared.loop.time()
+        self._await_body()
         return rest
+
+    def _maybe_denied(self, is_whole: bool) -> KiroProxyError | None:
+        """Why the route does not let the request in: asked before a body is waited for and kept. Of a
+        request that is here as a whole it is asked once a connection, for its handler asks as well."""
+        check = self._match.check
+        if check is None or (is_whole and self.is_known):
+            return None
+        try:
+            check(self._request(b""))
+        except KiroProxyError as error:
+            return error
+        self._shared.guests.know(self)
+        return None
 
     def _read_body(self, data: bytes) -> bytes:
         body = self._body
+        if body is not None and body.keeps and not self._hold_bytes(len(data)):
+            return self._refuse(_crowded())
         try:
             rest = body.feed(data) if body else data
         except KiroProxyError as error:
-            return self._refuse(error)
+            return self._refuse(self._match.error or error)
         if rest is None:
-            self._deadline.expire_in(self._shared.limits.body_timeout_s)
+            self._body_bytes += len(data)
+            self._await_body()
             return b""
         self._body = None
         self._answer(body.take() if body else b"")
         return rest
+
+    def _await_body(self) -> None:
+        """The next piece has its time, and all of them together have no more than their number allows."""
+        limits = self._shared.limits
+        spent_s = self._shared.loop.time() - self._body_from_s
+        ahead_s = self._body_bytes / limits.body_rate_bytes_s - spent_s
+        self._deadline.expire_in(max(0.0, limits.body_timeout_s + min(0.0, ahead_s)))
+
+    # --- what is held of requests ---
+
+    def _hold_bytes(self, size: int) -> bool:
+        """Whether there is room for so much of the present request."""
+        if not self._shared.guests.take(size):
+            return False
+        self._held_bytes += size
+        return True
+
+    def _drop_unheld(self) -> None:
+        """There is no room for what came ahead. What comes behind a gap must never be read."""
+        if self._state is State.IDLE:
+            self.kill()
+        self._keep = False
+        self.flow.pause_reading()
+
+    def _drop_ahead(self) -> None:
+        self._shared.guests.give(len(self._ahead))
+        self._ahead.clear()
 
     # --- answering ---
 
@@ -294,6 +399,8 @@ class Connection(asyncio.Protocol):
         if not self.must_close:
             self._drop_request()
             self._step(Step.KEEP)
+            if not self.flow.write_paused:
+                self._shared.guests.wait(self)
             self._deadline.expire_in(self._shared.limits.idle_timeout_s)
         elif self._ahead or self.flow.read_paused:
             self._linger()
@@ -301,6 +408,8 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _drop_request(self) -> None:
+        self._shared.guests.give(self._held_bytes)
+        self._held_bytes = 0
         self._reader = self._head = self._body = self._exchange = None
         self._match = _NO_MATCH
         self.flow.clear_callbacks()
@@ -316,6 +425,10 @@ class Connection(asyncio.Protocol):
         """The server's patience is over."""
         self._client_gone()
         self.transport.abort()
+
+    def make_room(self) -> None:
+        """Somebody else needs the place, and this connection only waits."""
+        self._close()
 
     def stop_keeping(self) -> None:
         """The answer's end will be the connection's."""
@@ -345,16 +458,21 @@ class Connection(asyncio.Protocol):
         """Shut the sending side and wait for the client to hang up; see ``HttpLimits.linger_s``."""
         self._drop_request()
         self._step(Step.LINGER)
-        self._ahead.clear()
+        self._shared.guests.wait(self)
+        self._drop_ahead()
         self.flow.resume_reading()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
+        self._linger_left_bytes = self._shared.limits.linger_bytes
         self._linger_end_s = self._shared.loop.time() + self._shared.limits.linger_total_s
         self._deadline.expire_in(self._shared.limits.linger_s)
 
-    def _still_coming(self) -> None:
+    def _still_coming(self, size: int) -> None:
         """Bytes to drop: the client is still busy sending what nobody reads."""
-        if self._shared.loop.time() < self._linger_end_s:
+        self._linger_left_bytes -= size
+        if self._linger_left_bytes < 0:
+            self.transport.abort()
+        elif self._shared.loop.time() < self._linger_end_s:
             self._deadline.expire_in(self._shared.limits.linger_s)
 
     def _close(self) -> None:

@@ -20,6 +20,16 @@ class HttpLimits:
     """Header fields of one request. Apache and h2o allow 100. Else 431."""
     max_body_bytes: int = 32 * MIB
     """One request's body; Anthropic's own limit for Messages is 32 MB. Else 413."""
+    max_dropped_bytes: int = 64 * KIB
+    """A body that nobody reads (a GET's, an unknown route's) is read over up to this, so that the
+    connection can stay; a longer one ends it."""
+    max_held_bytes: int = 1024 * MIB
+    """All requests together: unfinished heads, bodies until they are answered, what came ahead. Else
+    529 (503)."""
+    max_connections: int = 20_000
+    """In all. Beyond it the one that has waited longest makes room, see guests.py."""
+    max_strangers_per_address: int = 256
+    """Connections of one address (IPv6: one /64) that have not shown the key, this machine's apart."""
     max_ahead_bytes: int = 64 * KIB
     """Bytes taken ahead of the request that is being answered (pipelining) before reading stops."""
     write_high_bytes: int = 64 * KIB
@@ -29,7 +39,10 @@ class HttpLimits:
     head_timeout_s: float = 30 * SECONDS
     """From the first byte of a head to its last. Else 408."""
     body_timeout_s: float = 60 * SECONDS
-    """From one piece of a body to the next. Else 408."""
+    """From one piece of a body to the next, and the time a body has beyond ``body_rate_bytes_s``. Else
+    408."""
+    body_rate_bytes_s: int = 4 * KIB
+    """What a body has to come at on average. A phone on a bad line sends ten times as much."""
     idle_timeout_s: float = 300 * SECONDS
     """Between requests. Longer than clients keep idle connections, so that they hang up first."""
     write_stall_s: float = 120 * SECONDS
@@ -40,5 +53,7 @@ class HttpLimits:
     answer would be lost."""
     linger_total_s: float = 30 * SECONDS
     """The same, however much comes."""
+    linger_bytes: int = 64 * MIB
+    """What is read and dropped in that time; behind it the connection is cut."""
     backlog: int = 1024
     """Connections that may wait for accept()."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: it is cancelled when the client goes away.
 Handler = Callable[[Request, "Exchange"], Awaitable[Response | None]]
 
+Check = Callable[[Request], None]
 Segments = tuple[str, ...]
 
 #: First segments that say nothing: base URLs people carry over from other proxies.
@@ -46,13 +47,15 @@ _PREFLIGHT_MAX_AGE_S: Final = b"86400"
 class Route:
     """One row. ``pattern`` may hold ``{name}`` segments; each matches one segment, percent-decoded.
 
-    ``api``: a route that browsers may call from other origins, because it asks for a key.
+    ``api``: a route that browsers may call from other origins, because it asks for a key. ``check``:
+    looks at a request's head (the body is empty then) before its body is read, and raises KiroProxyError.
     """
 
     method: str
     pattern: str
     handler: Handler
     api: bool = False
+    check: Check | None = None
 
 
 @dataclass(slots=True)
@@ -66,16 +69,19 @@ class Match:
     response: Response | None = None
     extra_lines: bytes = b""
     """Header lines that belong to the answer whatever renders it (``Allow``, ``Upgrade``)."""
+    check: Check | None = None
+    """The route's."""
 
 
 class _Resource:
     """All methods of one pattern."""
 
-    __slots__ = ("allow", "api", "methods", "segments")
+    __slots__ = ("allow", "api", "checks", "methods", "segments")
 
     def __init__(self, segments: Segments) -> None:
         self.segments = segments
         self.methods: dict[str, Handler] = {}
+        self.checks: dict[str, Check | None] = {}
         self.api = False
         self.allow = b""
 
@@ -83,6 +89,7 @@ class _Resource:
         if route.method in self.methods:
             raise ValueError(f"two routes for {route.method} {route.pattern}")
         self.methods[route.method] = route.handler
+        self.checks[route.method] = route.check
         self.api = self.api or route.api
         names = {*self.methods, "OPTIONS"} | ({"HEAD"} if "GET" in self.methods else set())
         self.allow = ", ".join(sorted(names)).encode("ascii")
@@ -122,9 +129,10 @@ class Router:
         if found is None:
             return Match(error=_not_found(method, path))
         resource, params = found
-        handler = resource.methods.get("GET" if method == "HEAD" else method)
+        looked_up = "GET" if method == "HEAD" else method
+        handler = resource.methods.get(looked_up)
         if handler is not None:
-            return Match(handler, resource.api, params)
+            return Match(handler, resource.api, params, check=resource.checks[looked_up])
         if method == "OPTIONS":
             return _options(resource, headers)
         return _method_not_allowed(method, path, resource)

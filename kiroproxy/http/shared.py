@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiroproxy.http.answering import Answerer
+from kiroproxy.http.guests import Guests
 from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.responses import DateLine
 from kiroproxy.http.router import Router
+from kiroproxy.logs import Sparing
 
 if TYPE_CHECKING:
     from kiroproxy.http.connection import Connection
@@ -27,6 +29,11 @@ class Shared:
     date: DateLine
     on_leave: Callable[[], None]
     """Called when a connection or a handler's task has left its set."""
+    guests: Guests = field(init=False)
+    full_lines: Sparing = field(default_factory=lambda: Sparing(1, 10.0))
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.guests = Guests(self.limits)

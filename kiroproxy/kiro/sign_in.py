@@ -19,6 +19,7 @@ import orjson
 
 from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.hosts import DEFAULT_REGION, Call, Overrides, checked_region
+from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refresh import USER_AGENT
 from kiroproxy.kiro.renewal import RefreshedTokens, parse_refresh_reply
 from kiroproxy.secret import Secret
@@ -226,7 +227,7 @@ def refusal(status: int, headers: Callable[[str], str | None], body: bytes) -> K
     if not 400 <= status < 500 or body.lstrip()[:1] == b"<":
         return UpstreamError(f"The sign-in service gave an unexpected answer (HTTP {status}).")
     said = reply.get("error_description") or reply.get("message") or name
-    words = "".join(c for c in said if c.isprintable())[:200] if isinstance(said, str) else ""
+    words = clean_words(said)[:200] if isinstance(said, str) else ""
     return CredentialError(
         f"The sign-in service refused (HTTP {status}{': ' if words else ''}{words}); "
         "check the start URL and its region."

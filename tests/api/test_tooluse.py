@@ -46,7 +46,9 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
     ),
     "no fragments": ([("a", "Now", None, False), ("a", "Now", None, True)], call("a", "Now")),
     "whitespace for an input": (
-        [("a", "Now", " ", False), ("a", "Now", None, True)], call("a", "Now", " ")),
+        [("a", "Now", " ", False), ("a", "Now", None, True)], call("a", "Now")),
+    "whitespace in front of an input": (
+        [("a", "Read", "\r\n", False), ("a", None, '{"p":1}', True)], call("a", "Read", '{"p":1}')),
     "all in one": ([("a", "Read", '{"p":1}', True)], call("a", "Read", '{"p":1}')),
     "renamed": ([("a", "short", "{}", True)], call("a", "the_long_name")),
     "an empty object first": (
@@ -58,7 +60,7 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
         call("a", "Read", '{"p"', ":1}"),
     ),
     "an empty object as text, then whitespace": (
-        [("a", "Now", "{}", False), ("a", None, "\n", True)], call("a", "Now", "{}\n")),
+        [("a", "Now", "{}", False), ("a", None, "\n", True)], call("a", "Now")),
     "an empty object all along": ([("a", "Now", {}, False), ("a", None, {}, True)], call("a", "Now")),
     "an object": ([("a", "Read", {"p": 1}, True)], call("a", "Read", '{"p":1}')),
     "a growing object": (

@@ -18,6 +18,7 @@ from kiroproxy.http.responses import DateLine
 from kiroproxy.http.shared import Shared
 
 STATUS = {
+    Kind.UNAUTHENTICATED: 401,
     Kind.NOT_FOUND: 404,
     Kind.METHOD_NOT_ALLOWED: 405,
     Kind.REQUEST_TIMEOUT: 408,
@@ -26,6 +27,7 @@ STATUS = {
     Kind.HEADERS_TOO_LARGE: 431,
     Kind.RATE_LIMITED: 429,
     Kind.INTERNAL: 500,
+    Kind.OVERLOADED: 529,
 }
 
 

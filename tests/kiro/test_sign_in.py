@@ -212,6 +212,14 @@ def test_refusal_says_what_the_service_said() -> None:
     assert isinstance(refusal(403, no_headers, b"<html>proxy</html>"), UpstreamError)
 
 
+def test_refusal_that_repeats_what_was_sent_shows_no_token() -> None:
+    token = "aorAAAAAG" + "x1" * 40
+    for key in ("error_description", "message"):
+        body = json.dumps({"error": "invalid_request", key: f"cannot use {token} here"}).encode()
+        error = refusal(400, no_headers, body)
+        assert token not in error.message and "cannot use (token) here" in error.message
+
+
 @given(st.integers(100, 599), st.binary(max_size=60))
 def test_no_answer_breaks_the_parsers(status: int, body: bytes) -> None:
     for parse in (parse_registration, parse_device):

@@ -44,7 +44,8 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Part]:
 
 def is_own(part: Object) -> bool:
     """Whether it is one of these dialects' parts; any other type is of the Messages API, or unknown."""
-    return part.get("type") in _PARSERS
+    kind = part.get("type")
+    return isinstance(kind, str) and kind in _PARSERS
 
 
 def parse_texts(content: object, path: Path, ignored: Ignored) -> list[str]:

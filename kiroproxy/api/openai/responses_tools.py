@@ -98,7 +98,8 @@ class ResponseTools:
     def _is_known(self, tool: Object) -> bool:
         if tool.get("type") == "namespace":
             return False  # its tools are looked at one by one
-        return tool.get("name", tool.get("type")) in self.offered.names
+        name = tool.get("name", tool.get("type"))
+        return isinstance(name, str) and name in self.offered.names
 
     def _add(self, tool: Object, path: Path) -> None:
         kind = optional_text(tool.get("type"), path, "type")

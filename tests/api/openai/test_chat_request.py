@@ -855,3 +855,11 @@ def test_file_of_no_type_is_known_by_its_name() -> None:
     url = f"data:application/octet-stream;base64,{WORDS}"
     part = {"type": "file", "file": {"filename": "notes.md", "file_data": url}}
     assert blocks(part)[0].text.endswith("Grüße")
+
+
+@pytest.mark.parametrize("kind", [{"a": 1}, ["text"], 1, True])
+def test_type_of_a_part_that_is_no_string(kind: Any) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": kind, "text": "x"}]}]}
+    with pytest.raises(RequestError) as caught:
+        parse_chat_request(orjson.dumps(body), lambda _: None)
+    assert caught.value.param == "messages.0.content.0.type"

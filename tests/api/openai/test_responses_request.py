@@ -594,3 +594,11 @@ def test_any_json_gives_a_turn_or_a_request_error(fields: dict[str, Any]) -> Non
         assert isinstance(parse(**fields), Turn)
     except RequestError as error:
         assert error.kind is Kind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, ["x"]])
+def test_names_of_later_tools_that_are_no_strings(name: Any) -> None:
+    item = {"type": "additional_tools", "tools": [{"type": "function", "name": name}]}
+    with pytest.raises(RequestError) as caught:
+        parse_responses_request(orjson.dumps({"model": "m", "input": [item]}), lambda _: None)
+    assert caught.value.param == "input.0.tools.0.name"

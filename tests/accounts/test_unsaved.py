@@ -1,0 +1,83 @@
+"""Renewed tokens that no disk would take are not forgotten, nor overruled by what the disk still holds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kiroproxy.accounts.entries import Tokens
+from kiroproxy.accounts.renewal import Renewer
+from kiroproxy.secret import Secret
+from tests.accounts.fakes import FakeService, ManualClock
+from tests.accounts.test_store import ide_file, load_one, store_at
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE")
+
+
+def tokens(number: int) -> Tokens:
+    return Tokens(Secret(f"aoa{number}"), Secret(f"aor{number}" + "y" * 120), 1790858096.0)
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process takes a byte, also for root."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+async def test_tokens_that_could_not_be_stored_count(source: str, tmp_path: Path) -> None:
+    if source == "file":
+        ide_file(tmp_path)
+    found = load_one(tmp_path, **({} if source == "file" else {"AWS_REFRESHTOKEN": "env1"}))
+    store = store_at(tmp_path)
+    current = await store.save(found, tokens(0))
+    for number in (1, 2, 3):
+        with full_disk(), pytest.raises(OSError):
+            await store.save(current, tokens(number))
+        assert store.is_unsaved(found.id)
+        current = await store.reread(current.with_tokens(tokens(number)))
+        assert current.tokens == tokens(number)
+    await store.save(current, current.tokens)
+    assert not store.is_unsaved(found.id)
+    again = load_one(tmp_path, **({} if source == "file" else {"AWS_REFRESHTOKEN": "env1"}))
+    assert again.tokens.refresh == tokens(3).refresh
+
+
+async def test_sign_in_made_meanwhile_wins(tmp_path: Path) -> None:
+    ide_file(tmp_path)
+    store, found = store_at(tmp_path), load_one(tmp_path)
+    with full_disk(), pytest.raises(OSError):
+        await store.save(found, tokens(1))
+    ide_file(tmp_path, refreshToken="aor" + "n" * 120)
+    again = await store.reread(found)
+    assert again.tokens.refresh == Secret("aor" + "n" * 120)
+    assert not store.is_unsaved(found.id)
+
+
+async def test_room_on_the_disk_is_used(tmp_path: Path) -> None:
+    """Tried again and again, until it works."""
+    clock = ManualClock()
+    store, found = store_at(tmp_path), load_one(tmp_path, AWS_REFRESHTOKEN="env1")
+    with full_disk(), pytest.raises(OSError):
+        await store.save(found, tokens(1))
+    renewer = Renewer(FakeService(), store, clock)
+    task = asyncio.create_task(renewer.store_again(replace(found, tokens=tokens(1))))
+    with full_disk():
+        await clock.advance(100)
+        assert store.is_unsaved(found.id)
+    await clock.advance(600)
+    await task
+    again = load_one(tmp_path, AWS_REFRESHTOKEN="env1")
+    assert again.tokens.refresh == tokens(1).refresh
