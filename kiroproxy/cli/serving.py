@@ -174,7 +174,9 @@ def _reload_on_hangup(app: App, reread: Reread | None) -> None:
         except KiroProxyError as error:
             log.error("not reloaded, the old settings stay: %s", error.message)
         except OSError as error:
-            log.error("not reloaded, the old settings stay: LOG_FILE: cannot be written (%s)", error)
+            log.error(
+                "not reloaded, the old settings stay: LOG_FILE: cannot be written (%s)", error
+            )
         except Exception:
             log.exception("not reloaded")
 
