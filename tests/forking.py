@@ -1,8 +1,8 @@
 """Servers by fork: a process that has everything imported and starts a real server in a child, again and
 again, in a fraction of the time that a new interpreter takes.
 
-Reads a line from stdin for each server; writes ``pid N``, then ``port N`` when it listens, then ``gone`` when
-it has been waited for. Settings come from the environment.
+Reads a line from stdin for each server; writes ``pid N``, then ``port N`` when it listens, then ``gone``
+when it has been waited for. Settings come from the environment.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """kill -9 at any moment: the sign-in that is stored is one that the service takes, the state is readable.
 
-The service's access tokens live for a second, which is less than the proxy wants, so every request renews. It
+The service's access tokens live for a second, which is less than the proxy wants: every request renews. It
 forgets an old refresh token at the first use of what came for it: whoever uses before storing, or stores
 half, has lost the sign-in when it is killed.
 """

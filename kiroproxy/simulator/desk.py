@@ -36,8 +36,10 @@ class _Device:
 
 
 class Desk:
-    """Who holds which token. ``now_s`` is monotonic seconds everywhere. ``old_until_use``: a redeemed refresh
-    token dies when the access token that came for it is first used, and not at once."""
+    """Who holds which token. ``now_s`` is monotonic seconds everywhere.
+
+    ``old_until_use``: a redeemed refresh token dies when the access token that came for it is first used,
+    and not at once."""
 
     def __init__(
         self,
