@@ -104,7 +104,7 @@ class App:
         self._config = config
         self._clock = clock or SystemClock()
         self._cleanup = AsyncExitStack()
-        self._server: HttpServer | None = None
+        self.server: HttpServer | None = None
         self._place = place
         self._sockets = sockets
         self._reach = reach
@@ -170,7 +170,7 @@ class App:
         limits = _http_limits(config.server, self._workers)
         render = partial(render_error, refusals=Sparing(60, 60.0))
         server = HttpServer(Router(routes), limits, error_renderer=render)
-        self._server = server
+        self.server = server
         addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
         self._cleanup.push_async_callback(team.stop)
@@ -211,8 +211,8 @@ class App:
 
     def hurry(self) -> None:
         """Whoever stops the program does not want to wait for running answers."""
-        if self._server is not None:
-            self._server.hurry()
+        if self.server is not None:
+            self.server.hurry()
 
     @property
     def _tells(self) -> bool:

@@ -119,6 +119,23 @@ async def test_broken_settings_keep_the_old_ones(tmp_path: Path) -> None:
         assert (await server.ask("first-key")).status == 200
 
 
+async def test_what_fails_late_changes_nothing(tmp_path: Path) -> None:
+    async with _running(tmp_path) as (server, kiro, url):
+        (tmp_path / "prompt.txt").write_text("Speak like a pirate.")
+        more = 'system_prompt_file_path = "prompt.txt"\nlog_file = "{file}"\n'
+        text = _toml(kiro, url, tmp_path, "second-key", "idc", more=more.format(file=tmp_path))
+        line = await server.reload(text, "not reloaded")
+        assert "the old settings stay: LOG_FILE" in line
+        assert (await server.ask("second-key")).status == 401
+        assert (await server.ask("first-key")).status == 200
+        assert b"pirate" not in kiro.received("chat")[-1].body
+        text = _toml(kiro, url, tmp_path, "second-key", "idc", more=more.format(file="a.log"))
+        (tmp_path / "prompt.txt").write_bytes(b"\xff\xfe")
+        assert "SYSTEM_PROMPT_FILE_PATH" in await server.reload(text, "not reloaded")
+        assert (await server.ask("first-key")).status == 200
+        assert len({entry.account for entry in kiro.received("chat")}) == 1
+
+
 async def test_a_new_sign_in_is_taken_up_without_being_told(tmp_path: Path) -> None:
     async with _running(tmp_path) as (server, kiro, _):
         folder = tmp_path / "state" / "sign-ins"

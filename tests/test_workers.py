@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.e2e.support import KEY, request_bytes
+from tests.e2e.support import KEY, request_bytes, turn
 from tests.processes import Server, environment, is_alive, servers, serving, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -157,6 +157,46 @@ async def test_sighup_ends_nobody(tmp_path: Path) -> None:
         for _ in range(8):
             assert (await server.ask("[[sim:say one]]")).text == "one"
         assert server.workers() == workers
+
+
+async def ask_with(server: Server, key: str) -> int:
+    """The status of an answer to this key."""
+    body = turn("[[sim:say one]]")
+    return (await server.send("POST", "/v1/messages", body, {"x-api-key": key})).status
+
+
+async def test_sighup_reloads_all_workers_and_is_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'kiro_client_token = "{KEY}"\nno_such = 1\n')
+    file.chmod(0o600)
+    more = {"KIRO_CLIENT_TOKEN": "", "KIROPROXY_CONFIG": str(file)}
+    async with servers(tmp_path, *TWO, **more) as (server, _):
+        assert (
+            server.text.count("no such setting: no_such") == 2
+        )  # a line of the log, and the welcome
+        assert [await ask_with(server, KEY) for _ in range(8)] == [200] * 8
+        workers = server.workers()
+        reader, _ = await server.stream("[[sim:text 60]][[sim:pace 0.02]]")
+        file.write_text('kiro_client_token = "second-key"\nmetrics_enabled = false\nno_such = 1\n')
+        server.tell(signal.SIGHUP)
+        await until(lambda: server.text.count("reloaded: 1 accounts") == 2)
+        assert b"message_stop" in await reader.readuntil(b"\r\n0\r\n\r\n")
+        assert [await ask_with(server, KEY) for _ in range(8)] == [401] * 8
+        assert [await ask_with(server, "second-key") for _ in range(8)] == [200] * 8
+        assert server.workers() == workers
+        assert server.text.count("need a restart: METRICS_ENABLED") == 1
+        assert server.text.count("no such setting: no_such") == 3
+
+
+async def test_sighup_of_a_demo_changes_nothing(tmp_path: Path) -> None:
+    given = environment(tmp_path, KIROPROXY_STATE_DIR="")
+    for arguments in ((), TWO):
+        async with serving(given, tmp_path, "--demo", *arguments) as server:
+            server.tell(signal.SIGHUP)
+            for _ in range(4):
+                assert (await server.ask("[[sim:say one]]")).text == "one"
+            server.tell(signal.SIGTERM)
+            assert await server.process.wait() == 0
 
 
 @pytest.mark.parametrize("first", ["1", "2"])

@@ -88,7 +88,7 @@ STORES: Final = (
 def read_named(around: Surroundings) -> Iterator[Found]:
     """KIRO_CLI_DB_FILE: the store at this path."""
     path = around.path(_NAME)
-    if path.is_file():
+    if os.path.isfile(path):  # False for an impossible name, where pathlib may raise
         yield from read_store(path, _NAME, around)
     else:
         yield f"{_NAME}: does not name a file"

@@ -10,31 +10,71 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from kiroproxy.accounts.entries import Entry, Place, client_hash
-from kiroproxy.accounts.files import maybe_read_object, read_json
+from kiroproxy.accounts.files import MAX_FILE_BYTES, maybe_read_object, read_json
 from kiroproxy.errors import CredentialError
+from kiroproxy.regular import read_regular
 
 IDE_FOLDER: Final = Path(".aws/sso/cache")
 IDE_TOKEN_FILE: Final = "kiro-auth-token.json"  # noqa: S105 - a file name
 
 MAX_ENTRIES: Final = 1000
 
+# Settings that hold secrets themselves: each has a form with _FILE behind its name, whose value is the
+# path of a file with the text (Docker secrets). The setting itself counts first.
+FILE_FORMS: Final = frozenset(
+    {
+        "AWS_REFRESHTOKEN",
+        "IDC_REFRESH_TOKEN",
+        "IDC_CLIENT_SECRET",
+        "KIRO_API_KEY",
+        "KIRO_OAUTH_CREDS_BASE64",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a reader may look at. ``state_dir``: where sign-ins of our own are kept."""
 
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     home: Path
     state_dir: Path
     region_override: str | None = None
 
     def value(self, name: str) -> str:
         return self.env.get(name, "").strip()
+
+    def setting_of(self, name: str) -> str:
+        """Which setting has the text: ``name``, its form with _FILE, or '' when neither is set."""
+        if self.value(name):
+            return name
+        form = f"{name}_FILE"
+        return form if name in FILE_FORMS and self.value(form) else ""
+
+    def text(self, name: str) -> str:
+        """The setting's text, out of the file where a file is named; '' when it is not set. Raises
+        CredentialError, which shows neither path nor content."""
+        form = self.setting_of(name)
+        if form in ("", name):
+            return self.value(name)
+        try:
+            text = read_regular(self.path(form), MAX_FILE_BYTES).decode("utf-8-sig").strip()
+        except OSError as error:
+            raise CredentialError(
+                f"{form}: does not name a readable file ({reason(error)})"
+            ) from None
+        except UnicodeDecodeError:
+            raise CredentialError(f"{form}: the file it names is not UTF-8") from None
+        except ValueError as error:
+            raise CredentialError(f"{form}: the file it names {error}") from None
+        if not text:
+            raise CredentialError(f"{form}: the file it names is empty")
+        return text
 
     def path(self, name: str) -> Path:
         """The setting as a path; ``~/`` is the home folder."""
@@ -53,7 +93,7 @@ class Source:
     """One row of the order. ``explicit``: the user named it; the rest is only a fallback.
 
     ``own``: made by this program, so never copied. ``present``: whether it is set; None: when the
-    variable of its name is.
+    variable of its name is, or that with _FILE behind it.
     """
 
     name: str
@@ -63,7 +103,7 @@ class Source:
     present: Callable[[Surroundings], bool] | None = None
 
     def is_set(self, around: Surroundings) -> bool:
-        return self.present(around) if self.present else bool(around.value(self.name))
+        return self.present(around) if self.present else bool(around.setting_of(self.name))
 
 
 def read_file(

@@ -7,6 +7,7 @@ and the pool's own counters are not looked at; the pool file is never written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,6 @@ def _locate(text: str, pool: Path, around: Surroundings) -> Path:
     """
     path = around.resolve(text.replace("\\", "/"))
     for choice in (path, pool.parent / path, pool.parent.parent / path):
-        if choice.is_file():
+        if os.path.isfile(choice):  # False for an impossible name, where pathlib may raise
             return choice
     return pool.parent / path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.identity import CredentialKind
 
 IDE_SOURCE: Final = "Kiro IDE sign-in (~/.aws/sso/cache/kiro-auth-token.json)"
+_BETWEEN: Final = re.compile(r"[,\r\n]")  # in a file each may have a line of its own
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _IDE_PROFILE: Final = Path("Kiro/User/globalStorage/kiro.kiroagent/profile.json")
 
@@ -51,7 +53,12 @@ def read_named_file(name: str, around: Surroundings) -> Iterator[Found]:
 def read_base64(around: Surroundings) -> Iterator[Found]:
     """KIRO_OAUTH_CREDS_BASE64: the file's content in base64, either alphabet."""
     name = "KIRO_OAUTH_CREDS_BASE64"
-    yield from decoded(around.value(name), name, around)
+    try:
+        text = around.text(name)
+    except CredentialError as error:
+        yield error.message
+        return
+    yield from decoded(text, around.setting_of(name), around)
 
 
 def read_refresh_tokens(around: Surroundings) -> Iterator[Found]:
@@ -67,18 +74,28 @@ def read_api_keys(around: Surroundings) -> Iterator[Found]:
 def read_idc_tokens(around: Surroundings) -> Iterator[Found]:
     """IDC_REFRESH_TOKEN of earlier kiro2api: tokens with commas, of one client registration."""
     client = {"clientId": "IDC_CLIENT_ID", "clientSecret": "IDC_CLIENT_SECRET"}
-    missing = [name for name in client.values() if not around.value(name)]
+    missing = [name for name in client.values() if not around.setting_of(name)]
     if missing:
         yield f"IDC_REFRESH_TOKEN: needs {' and '.join(missing)}"
         return
-    more = {key: around.value(name) for key, name in client.items()}
+    try:
+        more = {key: around.text(name) for key, name in client.items()}
+    except CredentialError as error:
+        yield error.message
+        return
     yield from _list("IDC_REFRESH_TOKEN", "refreshToken", "IdC", around, more)
 
 
 def _list(
     name: str, key: str, auth: str, around: Surroundings, more: Mapping[str, str] = _NOTHING
 ) -> Iterator[Found]:
-    items = [item.strip() for item in around.value(name).split(",")]
+    try:
+        text = around.text(name)
+    except CredentialError as error:
+        yield error.message
+        return
+    name = around.setting_of(name)
+    items = [item.strip() for item in _BETWEEN.split(text)]
     items = [item for item in items if item]
     if len(items) > MAX_ENTRIES:
         yield f"{name}: must not hold more than {MAX_ENTRIES} entries"

@@ -33,6 +33,7 @@ MAX_INPUT_CHARS: Final = (
     32 * 1024 * 1024
 )  # of all calls of one answer; as much as a request may have
 MAX_CALLS: Final = 1_000  # of one answer; real ones have a dozen
+_DEEP: Final = 240  # the JSON writer ends at 254 levels, and each takes two characters at least
 
 
 class Phase(enum.Enum):
@@ -67,13 +68,17 @@ class _Call:
                 raise self._broken("mixes text and objects")
             self._add_text(value)
             return
+        if _is_deep(value):
+            raise self._broken("is nested too deeply")
         if self.fragments or not _extends(value, self.object):
             raise self._broken("has parts that contradict each other")
         self.object = value
 
     def _add_text(self, text: str) -> None:
         if not self.fragments:
-            if not text.strip():  # clients read what was sent as JSON, and blanks alone are none
+            if not text.strip(
+                " \t\r\n"
+            ):  # clients read what was sent as JSON, and blanks alone are none
                 return
             if text == "{}" and not self.empty_start:
                 self.empty_start = True
@@ -90,8 +95,11 @@ class _Call:
         """Raises IncompleteAnswerError unless the stopped call's input is an object or empty."""
         if self.object or not self.fragments:
             return
-        if not isinstance(self._parsed(), dict):
+        parsed = self._parsed()
+        if not isinstance(parsed, dict):
             raise self._broken("was cut short")
+        if sum(map(len, self.fragments)) > 2 * _DEEP and _is_deep(parsed):
+            raise self._broken("is nested too deeply")
 
     def _parsed(self) -> object:
         try:
@@ -230,6 +238,15 @@ class ToolAssembler:
             out.append((TOOL_END,))
             self.ended += 1
             self._calls.pop(0)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether an input cannot be written again, inside the levels that a dialect puts around it."""
+    try:
+        orjson.dumps([[[[[[[[value]]]]]]]])
+    except orjson.JSONEncodeError:
+        return True
+    return False
 
 
 def _extends(new: Any, old: Any) -> bool:

@@ -16,7 +16,7 @@ from kiroproxy.cli.options import add_command, add_settings
 from kiroproxy.cli.settings import load_config
 from kiroproxy.cli.setup import target
 from kiroproxy.cli.setup.target import Target, find_target
-from kiroproxy.cli.setup.values import ABSENT, Keys, Wish
+from kiroproxy.cli.setup.values import ABSENT, Keys, Wish, value_at
 from kiroproxy.cli.terminal import note
 from kiroproxy.errors import ConfigError
 
@@ -62,16 +62,40 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--model: must be the name of a model")
     found = find_target(arguments, config, make_key=not arguments.dry_run)
     setup = flow.Setup(arguments, kept, [found.key.reveal()])
-    done = setup.apply([wish(found, arguments.model, config_file(os.environ, Path.home()))])
-    for line in target.notes(found):
+    path = config_file(os.environ, Path.home())
+    done = setup.apply([wish(found, arguments.model, path)])
+    for line in [*target.notes(found), *_notes(path)]:
         note(f"note: {line}")
     return 0 if done or arguments.dry_run else 1
+
+
+def _notes(path: Path) -> list[str]:
+    """What stands in the way of what was written."""
+    from kiroproxy.cli.setup.document import Document
+
+    try:
+        found = overriding_profile(Document(path.suffix, path.read_bytes()).parse())
+    except (OSError, ValueError):
+        return []
+    if found is None:
+        return []
+    return [f"{path}: profile {found[0]} uses {found[1]}; take out profile, or its model_provider"]
 
 
 def config_file(environment: Mapping[str, str], home: Path) -> Path:
     """CODEX_HOME moves it."""
     given = environment.get("CODEX_HOME")
     return (Path(given).absolute() if given else home / ".codex") / CONFIG_FILE
+
+
+def overriding_profile(config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The profile that is chosen by the file and names a provider of its own, and that provider: it
+    counts before the top's ``model_provider``."""
+    name = config.get("profile")
+    provider = value_at(config, ("profiles", str(name), "model_provider"))
+    if not isinstance(name, str) or not isinstance(provider, str) or provider == PROVIDER:
+        return None
+    return name, provider
 
 
 def wish(found: Target, model: str, path: Path) -> Wish:

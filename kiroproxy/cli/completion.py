@@ -194,7 +194,10 @@ def _zsh_action(value: Value) -> str:
     title = value.metavar.replace(":", "\\:")
     if value.choices:
         return f"{title}:({' '.join(value.choices)})"
-    return f"{title}:_files" if value.is_file else f"{title}: "
+    if value.is_file:
+        return f"{title}:_files"
+    # A message keeps zsh from inserting anything: of an argument it must not stand beside a flag.
+    return f"{title}: " if value.names else f'{title}:_guard "[^-]*" {title}'
 
 
 def _quoted(text: str) -> str:

@@ -32,6 +32,11 @@ _ACCOUNTS: Final = "accounts"
 _PATH_NAMES: Final = PATHS | {
     "KIRO_CLIENT_TOKEN_FILE",
     "KIRO_AUTH_TOKEN_FILE",
+    "AWS_REFRESHTOKEN_FILE",
+    "IDC_REFRESH_TOKEN_FILE",
+    "IDC_CLIENT_SECRET_FILE",
+    "KIRO_API_KEY_FILE",
+    "KIRO_OAUTH_CREDS_BASE64_FILE",
     "KIRO_CLI_DB_FILE",
     "LOG_FILE",
     "KIROPROXY_STATE_DIR",
@@ -220,7 +225,8 @@ def _located(file: Path, text: str, home: Path) -> Path | None:
     else:
         path = Path(text.replace("\\", "/"))
         choices = [file.parent / path, file.parent.parent / path, path]
-    return next((choice.absolute() for choice in choices if choice.exists()), None)
+    # os.path's answer to an impossible name is no, pathlib's may be an exception
+    return next((choice.absolute() for choice in choices if os.path.exists(choice)), None)
 
 
 def _look_at_provider(found: ConfigFile, value: Any) -> None:

@@ -202,4 +202,7 @@ def _options(resource: _Resource, headers: Headers) -> Match:
             (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
             (b"vary", b"access-control-request-headers"),
         ]
+        # A page of the Internet that asks for a machine nearby. It still needs the key.
+        if headers.get("access-control-request-private-network") == "true":
+            answer.append((b"access-control-allow-private-network", b"true"))
     return Match(api=resource.api, response=Response(204, b"", answer))

@@ -54,6 +54,11 @@ class HttpServer:
         return len(self._shared.connections) if self._shared else 0
 
     @property
+    def held_bytes(self) -> int:
+        """Of requests, in memory."""
+        return self._shared.guests.held_bytes if self._shared else 0
+
+    @property
     def active(self) -> int:
         """Handlers at work."""
         return len(self._shared.tasks) if self._shared else 0

@@ -36,7 +36,10 @@ class _Device:
 
 
 class Desk:
-    """Who holds which token. ``now_s`` is monotonic seconds everywhere."""
+    """Who holds which token. ``now_s`` is monotonic seconds everywhere.
+
+    ``old_until_use``: a redeemed refresh token dies when the access token that came for it is first used,
+    and not at once."""
 
     def __init__(
         self,
@@ -45,7 +48,11 @@ class Desk:
         device_polls: int,
         device_end: str = "",
         device_ttl_s: float = 600,
+        *,
+        old_until_use: bool = False,
     ) -> None:
+        self._old_until_use = old_until_use
+        self._redeemed: dict[str, tuple[str, str]] = {}  # access token → old and new refresh token
         self._device_end = device_end
         self._device_ttl_s = device_ttl_s
         self._accounts = {account.label: account for account in accounts}
@@ -81,7 +88,24 @@ class Desk:
     def by_access(self, token: str, now_s: float) -> Account | None:
         """The account of a living access token."""
         found = self._access.get(token)
-        return found.account if found and found.expires_at_s > now_s else None
+        if found is None or found.expires_at_s <= now_s:
+            return None
+        self._settle(token)
+        return found.account
+
+    def _settle(self, access: str) -> None:
+        """The access token is used: of all that the old refresh token brought only its own lives on."""
+        old, _ = self._redeemed.pop(access, ("", ""))
+        if old:
+            for other, fresh in [p for p in self._redeemed.values() if p[0] == old]:
+                self._kill(other, fresh)
+            self._redeemed = {a: p for a, p in self._redeemed.items() if p[0] != old}
+            self._kill(old)
+
+    def _kill(self, *tokens: str) -> None:
+        for token in tokens:
+            self._refresh.pop(token, None)
+            self._issued_to.pop(token, None)
 
     def is_expired(self, token: str, now_s: float) -> bool:
         """Whether this was an access token once, and has run out."""
@@ -97,11 +121,15 @@ class Desk:
         account = self._refresh.get(token)
         if account is None:
             return None
-        fresh = token
-        if rotate:
-            del self._refresh[token]
-            fresh = self._issue(account, self._issued_to.pop(token, ""))
-        return self._grant(account, fresh, now_s)
+        if not rotate:
+            return self._grant(account, token, now_s)
+        fresh = self._issue(account, self._issued_to.get(token, ""))
+        grant = self._grant(account, fresh, now_s)
+        if self._old_until_use:
+            self._redeemed[grant.access_token] = (token, fresh)
+        else:
+            self._kill(token)
+        return grant
 
     def issued_to(self, token: str) -> str:
         """The client id a refresh token was issued to; '' for none."""

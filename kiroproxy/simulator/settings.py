@@ -129,6 +129,8 @@ class Settings:
     bad requests (off for load tests). ``keep_requests``: length of the request log.
     A device sign-in is confirmed after ``device_polls`` questions, or ends in OAuth's word
     ``device_end`` instead (``access_denied``); its code lives for ``device_ttl_s``.
+    ``old_until_use``: a refresh token lives on until the access token that came for it is used, so that an
+    answer that got lost loses no sign-in.
     ``batch_bytes``: at full speed, frames are joined to writes of this size; 0 for one write each.
     """
 
@@ -141,6 +143,7 @@ class Settings:
     keep_requests: int = 500
     batch_bytes: int = 16_384
     page_size: int = 50
+    old_until_use: bool = False
     device_polls: int = 1
     device_end: str = ""
     device_ttl_s: float = 600

@@ -59,6 +59,7 @@ class World:
             settings.device_polls,
             settings.device_end,
             settings.device_ttl_s,
+            old_until_use=settings.old_until_use,
         )
         self.faults = Faults()
         self.requests: deque[Received] = deque(maxlen=settings.keep_requests)

@@ -107,7 +107,7 @@ def as_line(record: RequestRecord, body: bytes, events: list[AnswerEvent]) -> st
     """One JSON object: the record's main fields, ``prompt`` (the request's body) and ``answer``."""
     try:
         prompt = _without_data(orjson.loads(body))
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         prompt = body.decode("utf-8", "replace")
     line = {
         "time": datetime.fromtimestamp(record.time_epoch_s, UTC).isoformat(timespec="milliseconds"),
@@ -119,7 +119,10 @@ def as_line(record: RequestRecord, body: bytes, events: list[AnswerEvent]) -> st
         "prompt": prompt,
         "answer": joined(events),
     }
-    return orjson.dumps(line).decode()
+    try:
+        return orjson.dumps(line).decode()
+    except orjson.JSONEncodeError:  # nested deeper than it writes
+        return orjson.dumps({**line, "prompt": body.decode("utf-8", "replace")}).decode()
 
 
 def _without_data(value: Any) -> Any:

@@ -49,6 +49,62 @@ def tokens(result: LoadResult) -> list[str]:
     return [c.tokens.refresh.reveal() for c in result.credentials]
 
 
+# -- secrets in files (Docker secrets)
+
+
+SECRET_FILES = {
+    "AWS_REFRESHTOKEN": "one,two",
+    "KIRO_API_KEY": "ksk_one\r\nksk_two\n",
+    "KIRO_OAUTH_CREDS_BASE64": base64.b64encode(b'[{"refreshToken": "one"}, {"refreshToken": "two"}]')
+    .decode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_FILES)
+def test_secret_in_a_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "home" / "secret"
+    path.parent.mkdir()
+    path.write_text(SECRET_FILES[name])
+    for text in (str(path), "~/secret"):
+        result = load(tmp_path, **{f"{name}_FILE": text})
+        assert result.problems == []
+        assert [str(c.place) for c in result.credentials] == [f"{name}_FILE[0]", f"{name}_FILE[1]"]
+        assert not any(c.place.takes_back for c in result.credentials)
+    given = load(tmp_path, **{name: SECRET_FILES[name], f"{name}_FILE": "/nowhere"})
+    assert (len(given.credentials), given.problems) == (2, [])
+
+
+def test_idc_secrets_in_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("one\n")
+    (tmp_path / "secret").write_text(MARK)
+    files = {
+        "IDC_REFRESH_TOKEN_FILE": str(tmp_path / "token"),
+        "IDC_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
+    }
+    result = load(tmp_path, IDC_CLIENT_ID="client", **files)
+    (credential,) = result.credentials
+    assert credential.client_secret == Secret(MARK)
+    assert load(tmp_path, **files).problems == ["IDC_REFRESH_TOKEN: needs IDC_CLIENT_ID"]
+
+
+@pytest.mark.parametrize("name", [*SECRET_FILES, "IDC_REFRESH_TOKEN", "IDC_CLIENT_SECRET"])
+def test_secret_file_that_is_no_good(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "latin").write_bytes(b"\xff")
+    idc = {"IDC_CLIENT_ID": "c", "IDC_REFRESH_TOKEN": "r", "IDC_CLIENT_SECRET": "s"}
+    others = {key: text for key, text in idc.items() if key != name} if name in idc else {}
+    for path, words in (
+        (f"/nowhere/{MARK}", "does not name a readable file (No such file or directory)"),
+        (MARK * 200, "does not name a readable file (File name too long)"),
+        (str(tmp_path / "empty"), "the file it names is empty"),
+        (str(tmp_path / "latin"), "the file it names is not UTF-8"),
+        (str(tmp_path), "does not name a readable file (Is a directory)"),
+    ):
+        result = load(tmp_path, **{f"{name}_FILE": path}, **others)
+        assert result.credentials == []
+        assert result.problems == [f"{name}_FILE: {words}"]
+
+
 # -- named files and base64
 
 
@@ -174,6 +230,7 @@ def test_broken_entries_of_a_pool(tmp_path: Path) -> None:
         {"KIRO_OAUTH_CREDS_FILE_PATH": "gone.json"},
         {"KIRO_OAUTH_CREDS_FILE_PATH": 7},
         {"KIRO_OAUTH_CREDS_FILE_PATH": "good.json"},
+        {"KIRO_OAUTH_CREDS_FILE_PATH": MARK * 100},
     ]
     path = write(tmp_path / "pool.json", {"claude-kiro-oauth": pool})
     result = load(tmp_path, PROVIDER_POOLS_FILE_PATH=path)
@@ -185,6 +242,7 @@ def test_broken_entries_of_a_pool(tmp_path: Path) -> None:
         f"{name}[1]: {key}: is missing",
         f"{name}[2].{key}: does not name a readable file (No such file or directory)",
         f"{name}[3]: {key}: must be a text",
+        f"{name}[5].{key}: does not name a readable file (File name too long)",
     ]
 
 

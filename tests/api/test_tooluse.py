@@ -149,6 +149,26 @@ def test_broken_call_is_never_shown_as_whole(case: str) -> None:
     assert '"p"' not in caught.value.message
 
 
+def nested(levels: int) -> dict[str, Any]:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    assert isinstance(value, dict)
+    return value
+
+
+def test_input_that_no_dialect_could_write_is_refused() -> None:
+    for good in (100, 230):
+        expected = orjson.dumps(nested(good)).decode()
+        for value in (nested(good), expected):
+            assert merged(assemble([("a", "f", value, True)])) == call("a", "f", expected)
+    for levels in (253, 900):
+        text = '{"a":' * levels + "1" + "}" * levels
+        for value in (orjson.loads(text), text):
+            with pytest.raises(IncompleteAnswerError, match="nested too deeply"):
+                assemble([("a", "f", value, True)])
+
+
 def test_fragments_stream_as_they_come() -> None:
     out: list[AnswerEvent] = []
     tools = ToolAssembler({}, lambda: "made")

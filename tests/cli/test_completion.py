@@ -92,6 +92,31 @@ def test_zsh_loads_it(home: Path) -> None:
     assert shell(home, "zsh", "-f", "-c", script) == ["_kiroproxy"]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_zsh(case: str, home: Path) -> None:
+    """On a terminal of its own, since zsh completes nowhere else: a tab, and the line that it makes."""
+    words, offered = CASES[case]
+    program = shutil.which("zsh")
+    if program is None:
+        pytest.skip("zsh is not here")
+    script = written(home, "zsh")
+    line = " ".join(["kiroproxy", *words, *([] if words[-1] else [""])]).replace("  ", " ")
+    terminal = f"""
+zmodload zsh/zpty
+zpty z {program} -f -i
+answer() {{ local got; zpty -r z got "*$1*" || exit 1; }}
+zpty -w z "PS1= PROMPT_EOL_MARK=; autoload -U compinit; compinit -D -u; source {script}"
+zpty -w z 'show() {{ print -r -- "<<$BUFFER>>"; BUFFER=; }}; zle -N show; bindkey "^G" show'
+zpty -w z 'print rea""dy'; answer ready
+zpty -n -w z '{line}'$'\t'$'\a'
+zpty -r z got '*<<*>>*'
+print -r -- "${{${{got##*<<}}%%>>*}}"
+zpty -d z
+"""
+    (made,) = shell(home, "zsh", "-f", "-c", terminal)
+    assert [word.rstrip("=") for word in made.split()[len(words) :]] == offered
+
+
 def test_nothing_of_the_parser_is_missing() -> None:
     commands = commands_of(parser())
     assert [command.name for command in commands] == ["", *COMMANDS]

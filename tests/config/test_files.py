@@ -210,3 +210,9 @@ def test_kiro2api_variables() -> None:
     )
     quiet = load({}, {"GIN_MODE": "debug", "LOG_LEVEL": "info"}, {}, Path("/home/somebody"))
     assert quiet.log.level == "info"
+
+
+def test_path_that_cannot_be_one_is_left_out(tmp_path: Path) -> None:
+    for text in ("x" * 5000, "a\x00b", "\ud800"):
+        config = _json(tmp_path, {"SYSTEM_PROMPT_FILE_PATH": text})
+        assert any("there is no such file" in note for note in config.notes)

@@ -153,7 +153,11 @@ def test_accounts_and_limits() -> None:
 
 @pytest.mark.parametrize("name", ["PORT", "LOG_LEVEL", "KIRO_REGION", "KIROPROXY_DRAIN_S"])
 def test_secret_in_the_wrong_setting_is_not_shown(name: str) -> None:
-    for text in ("ksk_0123456789abcdef", "aorAAAAAG9x8:Zm9vYmFyYmF6cXV4MTIz", '{"refreshToken": "r1"}'):
+    for text in (
+        "ksk_0123456789abcdef",
+        "aorAAAAAG9x8:Zm9vYmFyYmF6cXV4MTIz",
+        '{"refreshToken": "r1"}',
+    ):
         with pytest.raises(ConfigError, match=f"{name}: ") as found:
             _load(environment={name: text})
         assert text not in found.value.message and "Zm9vYmFy" not in found.value.message

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from kiroproxy.errors import Kind, RequestError
-from kiroproxy.http import Exchange, HttpLimits, HttpServer, Request, Response, Route
+from kiroproxy.http import Exchange, HttpLimits, Request, Response, Route
 from tests.http.support import (
     Client,
     bench,
@@ -55,11 +55,6 @@ def guarded(held: Held | None = None) -> list[Route]:
     ]
 
 
-def held_bytes(server: HttpServer) -> int:
-    assert server._shared is not None
-    return server._shared.guests.held_bytes
-
-
 # --- the key comes before the body ---
 
 
@@ -74,7 +69,7 @@ async def test_stranger_is_refused_before_his_body_is_read() -> None:
         answer = parse_answers(await client.read_all(), "POST", eof=True)[0]
         assert answer.status == 401
         assert answer.headers["connection"] == "close"
-        assert held_bytes(server) == 0
+        assert server.held_bytes == 0
 
 
 async def test_stranger_who_goes_on_sending_still_sees_the_answer() -> None:
@@ -84,7 +79,7 @@ async def test_stranger_who_goes_on_sending_still_sees_the_answer() -> None:
         answer = parse_answers(await client.read_all(), "POST", eof=True)[0]
         assert answer.status == 401
         await sending
-        assert held_bytes(server) == 0
+        assert server.held_bytes == 0
 
 
 async def test_stranger_who_never_stops_is_cut() -> None:
@@ -183,7 +178,7 @@ async def test_all_bodies_together_have_a_limit_until_they_are_answered() -> Non
         assert len(held.seen) == 1
         held.go.set()
         assert b"60000" in await first.read_until(b"60000")
-        await until(lambda: held_bytes(server) == 0)
+        await until(lambda: server.held_bytes == 0)
         await third.send(request("POST", "/v1/messages", bytes(60_000), KEY))
         assert b"60000" in await third.read_until(b"60000")
 
@@ -202,11 +197,11 @@ async def test_clients_that_leave_in_the_middle_give_their_bytes_back() -> None:
         ]
         for client, wire in zip(clients, wires, strict=True):
             await client.send(wire)
-        await until(lambda: held_bytes(server) > 200_000)
+        await until(lambda: server.held_bytes > 200_000)
         for client in clients:
             client.writer.transport.abort()
         await until(lambda: server.connections == 0)
-        assert held_bytes(server) == 0
+        assert server.held_bytes == 0
 
 
 async def test_unfinished_heads_count() -> None:

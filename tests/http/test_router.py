@@ -83,8 +83,19 @@ def test_preflight_on_an_api_route_allows_what_was_asked() -> None:
     assert headers[b"access-control-allow-methods"] == b"OPTIONS, POST"
 
 
+def test_page_of_the_internet_may_ask_api_routes_of_this_machine() -> None:
+    asked = (b"access-control-request-private-network", b"true")
+    found = match("OPTIONS", "/v1/messages", asked)
+    assert found.response is not None
+    assert (b"access-control-allow-private-network", b"true") in found.response.headers
+    unasked = match("OPTIONS", "/v1/messages").response
+    assert unasked is not None
+    assert b"access-control-allow-private-network" not in dict(unasked.headers)
+
+
 def test_options_elsewhere_grants_nothing() -> None:
-    found = match("OPTIONS", "/health")
+    asked = (b"access-control-request-private-network", b"true")
+    found = match("OPTIONS", "/health", asked)
     assert found.response is not None
     assert [name for name, _ in found.response.headers] == [b"allow"]
     assert not found.api

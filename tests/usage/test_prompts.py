@@ -41,6 +41,12 @@ async def test_a_line_holds_prompt_answer_and_outcome() -> None:
     assert (line["outcome"], line["error"]) == ("answered", "")
 
 
+@pytest.mark.parametrize("levels", [300, 1000])
+async def test_a_body_nested_too_deeply_is_kept_as_its_text(levels: int) -> None:
+    body = b'{"messages":' + b"[" * levels + b"]" * levels + b"}"
+    assert (await line_of(body))["prompt"] == body.decode()
+
+
 SECRETS = [
     "sk-" + "sample" * 5,
     "AKIAIOSFODNN7EXAMPLE",

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kiroproxy.cli.claude import Files
-from kiroproxy.cli.codex import PROVIDER, config_file
+from kiroproxy.cli.codex import PROVIDER, config_file, overriding_profile
 from kiroproxy.cli.doctor.examination import Examination
 from kiroproxy.cli.doctor.report import Line, fail, ok, skip, warn
 from kiroproxy.cli.setup.document import Document
@@ -62,6 +62,10 @@ async def codex(exam: Examination) -> list[Line]:
         config = _read(path)
     except ConfigError as error:
         return [fail(error.message, "mend it: Codex does not start with it")]
+    profile = overriding_profile(config)
+    if profile is not None and config.get("model_provider") == PROVIDER:
+        text = f"its profile {profile[0]} uses the provider {profile[1]}, not the proxy"
+        return [warn(text, f"take out profile in {path}, or that profile's model_provider")]
     name = config.get("model_provider")
     provider = value_at(config, ("model_providers", str(name)))
     if not isinstance(name, str) or not isinstance(provider, dict) or "base_url" not in provider:

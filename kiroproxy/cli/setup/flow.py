@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import stat
 import sys
@@ -46,6 +47,13 @@ class Setup:
 
     def apply(self, wishes: Sequence[Wish]) -> bool:
         """Whether something was written, or needed no change. Raises ConfigError."""
+        with self._alone():
+            return self._apply(wishes)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._arguments.dry_run else self._kept.locked()
+
+    def _apply(self, wishes: Sequence[Wish]) -> bool:
         originals = self._kept.load()
         steps = []
         for wish in wishes:
@@ -69,10 +77,14 @@ class Setup:
 
     def undo(self) -> bool:
         """As ``apply``, the other way round."""
-        originals = self._kept.load()
-        if not originals:
+        if not self._kept.load():
             say("Nothing to undo.")
             return True
+        with self._alone():
+            return self._undo()
+
+    def _undo(self) -> bool:
+        originals = self._kept.load()
         steps = [self._back(path, original) for path, original in originals.items()]
         steps = [step for step in steps if step.before != step.after]
         if steps and not (self._agreed(steps) and self._write(steps)):

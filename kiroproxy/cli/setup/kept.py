@@ -7,12 +7,20 @@ The file is written before the change, so that a crash between the two loses not
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.files import make_private_folder, read_json, remove_leftovers, write_json
+from kiroproxy.accounts.files import (
+    FileLock,
+    make_private_folder,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 from kiroproxy.accounts.found import reason
 from kiroproxy.cli.setup.document import Document
 from kiroproxy.cli.setup.values import Keys
@@ -51,6 +59,25 @@ class Kept:
 
     def __init__(self, state_dir: Path, name: str) -> None:
         self.path = state_dir / FOLDER / f"{name}.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone at work: two at once would each remember the other's doing as the original."""
+        lock = FileLock(self.path)
+        try:
+            make_private_folder(self.path.parent)
+            is_ours = lock.try_acquire()
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written ({reason(error)})") from None
+        if not is_ours:
+            raise ConfigError(
+                f"another kiroproxy {self.path.stem} is at work, or waits for an answer; "
+                "nothing was changed"
+            )
+        try:
+            yield
+        finally:
+            lock.release()
 
     def load(self) -> dict[Path, Original]:
         """By the file's path; empty when nothing is set up."""

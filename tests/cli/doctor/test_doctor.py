@@ -263,6 +263,11 @@ async def test_clients_that_are_set_up_and_what_is_broken(tmp_path: Path) -> Non
     found = await doctor(tmp_path, **around)
     assert found.one("Claude Code", "ok") == "Claude Code uses http://127.0.0.1:2"
     assert found.one("Codex", "ok") == "Codex uses http://127.0.0.1:2/v1"
+    file = tmp_path / ".codex/config.toml"
+    chosen = '\n[profiles.fast]\nmodel_provider = "openai"\n'
+    write(tmp_path / ".codex/config.toml", 'profile = "fast"\n' + file.read_text() + chosen)
+    found = await doctor(tmp_path, **around)
+    assert "profile fast uses the provider openai" in found.one("Codex", "warn")
     write(tmp_path / ".claude/settings.json", "{")
     write(tmp_path / ".codex/config.toml", "=")
     found = await doctor(tmp_path, ENABLE_TOOL_SEARCH="false", **around)

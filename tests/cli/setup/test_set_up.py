@@ -294,3 +294,48 @@ def test_codex_refuses_what_is_no_toml(tmp_path: Path) -> None:
     done = run(tmp_path, "codex", "--yes")
     assert done.returncode == 2
     assert "config.toml: is not TOML" in done.stderr
+
+
+def test_codex_profile_of_another_provider_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ".codex/config.toml"
+    path.parent.mkdir()
+    path.write_text('profile = "fast"\n\n[profiles.fast]\nmodel_provider = "openai"\n')
+    done = run(tmp_path, "codex", "--key", KEY, "--yes")
+    assert done.returncode == 0
+    assert "profile fast uses openai" in done.stderr
+    path.write_text(path.read_text().replace('model_provider = "openai"', ""))
+    done = run(tmp_path, "codex", "--key", KEY, "--yes")
+    assert "profile fast" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--undo",)])
+def test_two_at_once(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """The first one waits for an answer to its question."""
+    before = tree(tmp_path)
+    if more:
+        claude(tmp_path, "--yes")
+        before = tree(tmp_path)
+    ours, theirs = pty.openpty()
+    first = subprocess.Popen(
+        [sys.executable, "-m", "kiroproxy", "claude", "--key", KEY, *more],
+        env=environment(tmp_path), cwd=tmp_path, text=True,
+        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        assert first.stdout is not None
+        said = ""
+        while "Write this?" not in said:
+            said += first.stdout.read(1)
+        done = run(tmp_path, "claude", "--key", KEY, "--yes", *more)
+        assert done.returncode == 2
+        assert "another kiroproxy claude is at work" in done.stderr
+        assert tree(tmp_path) == before
+        assert run(tmp_path, "claude", "--key", KEY, "--dry-run").returncode == 0
+        os.write(ours, b"y\n")
+        assert first.wait(30) == 0
+        assert tree(tmp_path) != before
+    finally:
+        first.kill()
+        first.communicate()
+        os.close(ours)
+        os.close(theirs)
