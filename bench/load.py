@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bench.load_client import Connection, Reply, connect_many, http_request, numbers_in
+from bench.load_client import Connection, Reply, connect_many, dechunked, http_request, numbers_in
 from bench.loops import loop_name, run
 from bench.processes import START_TIMEOUT_S, Process, free_port
 from bench.workloads import big_request
@@ -34,7 +34,31 @@ KEY = "key"
 SCENARIO_TIMEOUT_S = 120.0
 WARM_UP_S = 2.0
 SHORT_EVENTS = 5  # of an answer to a request without an order
-MESSAGE_STOP = b'data: {"type":"message_stop"}\n\n'
+IDLE_CONNECTIONS = 10_000
+QUIET_S = 12.0  # after which the proxy has given back what it kept
+BIG_MESSAGES, BIG_BYTES = 403, 1_680_000  # makes 1.77 MB of JSON, with 20 tools
+HEALTH = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+
+
+class Dialect(NamedTuple):
+    """``texts_end``: behind it Responses says all the text again."""
+
+    path: str
+    prompt: str
+    limit: str
+    end: bytes
+    texts_end: bytes = b""
+
+
+MESSAGES = Dialect("/v1/messages", "messages", "max_tokens", b'data: {"type":"message_stop"}\n\n')
+CHAT = Dialect("/v1/chat/completions", "messages", "max_completion_tokens", b"data: [DONE]\n\n")
+RESPONSES = Dialect(
+    "/v1/responses",
+    "input",
+    "max_output_tokens",
+    b"event: response.completed\n",
+    b"event: response.output_text.done\n",
+)
 
 Row = dict[str, float]
 
@@ -54,30 +78,31 @@ Scenario = Callable[[Target], Awaitable[Row]]
 # -- requests and checks ------------------------------------------------------------------------------
 
 
-def stream_request(count: int, rate: int = 0, batch: int = 1) -> bytes:
+def stream_request(count: int, rate: int = 0, batch: int = 1, dialect: Dialect = MESSAGES) -> bytes:
     order = f"[[bench count={count} rate={rate} batch={batch}]]"
-    return _request(order, stream=True)
+    return _request(order, stream=True, dialect=dialect)
 
 
-def _request(text: str, *, stream: bool) -> bytes:
-    body = orjson.dumps(
-        {
-            "model": "claude-sonnet-4-5",
-            "max_tokens": 10_000_000,
-            "stream": stream,
-            "messages": [{"role": "user", "content": text}],
-        }
-    )
-    return http_request(body, KEY)
+def _request(text: str, *, stream: bool, dialect: Dialect = MESSAGES) -> bytes:
+    fields: dict[str, Any] = {
+        "model": "claude-sonnet-4-5",
+        dialect.limit: 10_000_000,
+        "stream": stream,
+        dialect.prompt: [{"role": "user", "content": text}],
+    }
+    if dialect is RESPONSES:
+        fields["store"] = False
+    return http_request(orjson.dumps(fields), KEY, dialect.path)
 
 
-def check_stream(target: Target, reply: Reply, count: int) -> None:
+def check_stream(target: Target, reply: Reply, count: int, dialect: Dialect = MESSAGES) -> None:
     assert reply.status == 200, (reply.status, reply.body[:500])
-    assert numbers_in(reply.body) == list(range(count)), (
-        f"{target.name}: events lost or out of order"
-    )
+    body = dechunked(reply.body)
     if target.is_proxy:
-        assert MESSAGE_STOP in reply.body, "no message_stop"
+        assert dialect.end in body, "no proper end"
+        if dialect.texts_end:
+            body = body[: body.index(dialect.texts_end)]
+    assert numbers_in(body) == list(range(count)), f"{target.name}: events lost or out of order"
 
 
 def check_short(target: Target, reply: Reply) -> None:
@@ -86,7 +111,7 @@ def check_short(target: Target, reply: Reply) -> None:
         text = orjson.loads(reply.body)["content"][0]["text"]
         assert text.count("@") == 2 * SHORT_EVENTS, text
     else:
-        assert numbers_in(reply.body) == list(range(SHORT_EVENTS))
+        assert numbers_in(dechunked(reply.body)) == list(range(SHORT_EVENTS))
 
 
 class Meter:
@@ -107,18 +132,20 @@ class Meter:
 # -- scenarios ----------------------------------------------------------------------------------------
 
 
-def one_stream(batch: int, events: int = 20_000, rounds: int = 8) -> Scenario:
+def one_stream(
+    batch: int, dialect: Dialect = MESSAGES, events: int = 20_000, rounds: int = 8
+) -> Scenario:
     """One client, one answer after the other, as fast as they come."""
 
     async def scenario(target: Target) -> Row:
         (connection,) = await connect_many(target.process.port, 1)
-        request = stream_request(events, batch=batch)
+        request = stream_request(events, batch=batch, dialect=dialect)
         await connection.request(request)
         walls, cpus = [], []
         for _ in range(rounds):
             with Meter(target) as meter:
                 reply = await connection.request(request)
-            check_stream(target, reply, events)
+            check_stream(target, reply, events, dialect)
             walls.append(meter.wall_s)
             cpus.append(meter.cpu_s)
         connection.close()
@@ -130,18 +157,20 @@ def one_stream(batch: int, events: int = 20_000, rounds: int = 8) -> Scenario:
     return scenario
 
 
-def many_streams(streams: int = 64, events: int = 500, rounds: int = 5) -> Scenario:
+def many_streams(
+    dialect: Dialect = MESSAGES, streams: int = 64, events: int = 500, rounds: int = 5
+) -> Scenario:
     """Many answers at once, as fast as they come."""
 
     async def scenario(target: Target) -> Row:
         connections = await connect_many(target.process.port, streams)
-        request = stream_request(events)
+        request = stream_request(events, dialect=dialect)
         walls, cpus = [], []
         for _ in range(rounds):
             with Meter(target) as meter:
                 replies = await asyncio.gather(*(one.request(request) for one in connections))
             for reply in replies:
-                check_stream(target, reply, events)
+                check_stream(target, reply, events, dialect)
             walls.append(meter.wall_s)
             cpus.append(meter.cpu_s)
         _close(connections)
@@ -201,7 +230,9 @@ def short_requests(connections: int, seconds: float, big: bool = False) -> Scena
 
     async def scenario(target: Target) -> Row:
         request = (
-            http_request(big_request(stream=False), KEY) if big else _request("Hi", stream=False)
+            http_request(big_request(BIG_MESSAGES, BIG_BYTES, stream=False), KEY)
+            if big
+            else _request("Hi", stream=False)
         )
         open_ = await connect_many(target.process.port, connections)
         took: list[float] = []
@@ -224,6 +255,31 @@ def short_requests(connections: int, seconds: float, big: bool = False) -> Scena
     return scenario
 
 
+async def idle_connections(target: Target, count: int = IDLE_CONNECTIONS) -> Row:
+    """Kept alive after one request each, and asked again at the end: each must have been held. In a
+    process that has done nothing else, so that no memory lies ready."""
+    before_mb = target.process.memory_mb()
+    open_ = await connect_many(target.process.port, count)
+    await _ask_all(open_)
+    idle_mb = target.process.memory_mb()
+    held = await _ask_all(open_)
+    assert held == count, f"{count - held} of {count} idle connections were lost"
+    _close(open_)
+    return {
+        "idle_connections_held": held,
+        "idle_connection_kb": (idle_mb - before_mb) * 1024 / count,
+    }
+
+
+async def _ask_all(connections: list[Connection]) -> int:
+    """In groups; how many got a good answer."""
+    held = 0
+    for at in range(0, len(connections), 100):
+        replies = await asyncio.gather(*(one.request(HEALTH) for one in connections[at : at + 100]))
+        held += sum(reply.status == 200 for reply in replies)
+    return held
+
+
 def _close(connections: list[Connection]) -> None:
     for connection in connections:
         connection.close()
@@ -233,10 +289,14 @@ SCENARIOS: dict[str, Scenario] = {
     "one stream, 20,000 events, a chunk each": one_stream(batch=1),
     "one stream, 20,000 events, 64 to a chunk": one_stream(batch=64),
     "64 streams × 500 events": many_streams(),
+    "one stream, 20,000 events, Chat Completions": one_stream(1, CHAT),
+    "one stream, 20,000 events, Responses": one_stream(1, RESPONSES),
+    "64 streams × 500 events, Chat Completions": many_streams(CHAT),
+    "64 streams × 500 events, Responses": many_streams(RESPONSES),
     "200 streams × 50 events/s": paced(200, 50, 8),
     "1000 streams × 10 events/s": paced(1_000, 10, 10),
     "small requests, 32 connections": short_requests(32, 4.0),
-    "1.5 MB requests, 4 connections": short_requests(4, 5.0, big=True),
+    "1.77 MB requests, 4 connections": short_requests(4, 5.0, big=True),
 }
 
 
@@ -314,6 +374,10 @@ async def measure(bench: Bench, only: list[str]) -> dict[str, Any]:
         trial = bench.start_proxy()
         starts.append(await first_answer(trial))
         trial.process.stop()
+    trial = bench.start_proxy()
+    await first_answer(trial)
+    idle = await idle_connections(trial)
+    trial.process.stop()
     raw, proxy = bench.start_raw_relay(), bench.start_proxy()
     try:
         await first_answer(proxy)
@@ -328,13 +392,14 @@ async def measure(bench: Bench, only: list[str]) -> dict[str, Any]:
                     row = await scenario(target)
                 results[name][target.name] = row
                 print(f"{name}: {target.name}: {shown(row)}", flush=True)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(QUIET_S)
         process = {
             "start_to_first_answer_s": statistics.median(starts),
             "memory_idle_mb": idle_mb,
             "memory_after_mb": proxy.process.memory_mb(),
             "memory_most_mb": proxy.process.memory_mb("VmHWM"),
             "sockets_left_open": proxy.process.open_sockets(),
+            **idle,
         }
         print(f"process: {shown(process)}")
         return {"machine": machine(), "scenarios": results, "process": process}

@@ -126,17 +126,17 @@ async def connect_many(port: int, count: int) -> list[Connection]:
     return connections
 
 
-def http_request(body: bytes, key: str) -> bytes:
+def http_request(body: bytes, key: str, path: str = "/v1/messages") -> bytes:
     return (
-        b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
         b"x-api-key: %b\r\nanthropic-version: 2023-06-01\r\ncontent-length: %d\r\n\r\n%b"
-        % (key.encode(), len(body), body)
+        % (path.encode(), key.encode(), len(body), body)
     )
 
 
 def numbers_in(body: bytes) -> list[int]:
-    """The numbers an unpaced answer carries. Chunk heads may cut a stamp, so they are taken out."""
-    return [int(number) for number in STAMP.findall(dechunked(body))]
+    """The numbers an unpaced answer carries, its chunk heads taken out before: they may cut one."""
+    return [int(number) for number in STAMP.findall(body)]
 
 
 def dechunked(body: bytes) -> bytes:

@@ -207,7 +207,8 @@ class Relay:
         trace: Trace,
     ) -> Outcome:
         """One try: build, send, then pump until the upstream's end or a local stop."""
-        request = build(turn, lease.model(lease.wanted), self._description_chars)
+        model = lease.model(lease.wanted)
+        request = build(turn, model, self._description_chars, lease.session)
 
         def encode(profile_arn: str | None) -> bytes:
             return request.encode(

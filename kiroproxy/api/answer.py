@@ -13,6 +13,8 @@ native thinking block ends when anything else comes. While a tool call is open, 
 
 from __future__ import annotations
 
+import itertools
+import operator
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
@@ -41,6 +43,9 @@ from kiroproxy.errors import IncompleteAnswerError, UpstreamError
 from kiroproxy.kiro import events as kiro
 from kiroproxy.kiro.replies import is_length_stop
 
+_kind: Final = operator.itemgetter(0)
+_text: Final = operator.itemgetter(1)
+_WORTH_SPLITTING: Final = 8
 _KIRO_TEXT: Final = kiro.TEXT  # a global is found faster than a module's attribute
 MAX_WAITING_EVENTS: Final = 100_000  # behind one open tool call; each is a few words of text
 
@@ -106,7 +111,21 @@ class Answer:
                 if texts:
                     self.content_seen = self._seen.text = True
                 return [(TEXT, text) for text in texts]
+            if len(texts) >= _WORTH_SPLITTING and len(texts) < len(events):
+                return self._feed_runs(events)
         return self._feed_slowly(events)
+
+    def _feed_runs(self, events: list[kiro.KiroEvent]) -> list[AnswerEvent]:
+        """Text with something between or behind it, as in the last read of every answer: a short answer
+        is one single read. Its runs of text still take the short path."""
+        out: list[AnswerEvent] = []
+        for kind, run in itertools.groupby(events, _kind):
+            some = list(run)
+            if kind == _KIRO_TEXT and all(map(_text, some)):
+                out += self.feed(some)
+            else:
+                out += self._feed_slowly(some)
+        return out
 
     def finish(self) -> tuple[list[AnswerEvent], Ending]:
         """After the last event: what was kept back, and how the answer ended.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import gc
 import resource
 from collections.abc import Callable, Coroutine
+
+from kiroproxy.metrics import Metrics
 
 _DESCRIPTORS = 65_536
 
@@ -63,3 +66,34 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
         libc.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
+
+
+Trim = Callable[[], object]
+
+
+def memory_trimmer() -> Trim:
+    """Hands what malloc keeps back to the kernel; does nothing where the C library has no such call."""
+    try:
+        return functools.partial(ctypes.CDLL(None).malloc_trim, 0)
+    except (OSError, AttributeError, TypeError):
+        return _nothing
+
+
+def _nothing() -> None:
+    """Where there is nothing to trim."""
+
+
+async def give_memory_back(metrics: Metrics, trim: Trim, every_s: float = 5.0) -> None:
+    """Once nobody is served any more, give back what ``_keep_freed_memory`` has kept for the next read.
+
+    Until cancelled. A trim takes some milliseconds in which nothing else runs: it waits until no answer
+    is under way, and there is one for each time of work, not one every ``every_s`` seconds.
+    """
+    served_before = 0
+    while True:
+        await asyncio.sleep(every_s)
+        served = sum(metrics.total.counts)
+        if served != served_before and not metrics.active:
+            served_before = served
+            gc.collect()
+            trim()

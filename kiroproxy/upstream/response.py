@@ -72,9 +72,7 @@ class UpstreamResponse:
         self._monotonic = monotonic
         self._release = release
         host = connection.origin.host
-        self._watch = Watch(
-            timeouts, host, started_at_s, monotonic, self._fail, connection.loop
-        )
+        self._watch = Watch(timeouts, host, started_at_s, monotonic, self._fail, connection.loop)
 
     # -- for the client
 

@@ -240,6 +240,30 @@ WHOLE: dict[str, tuple[AnswerPlan, list[KiroEvent], list[AnswerEvent], Stop]] = 
 }  # fmt: skip
 
 
+SEVERAL = [text(f"word{n} ") for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [*SEVERAL, END, METERING],
+        [CONTEXT, *SEVERAL, METERING, *SEVERAL, END],
+        [*SEVERAL, text(""), *SEVERAL, END],
+        [*SEVERAL, *CALL, *SEVERAL, END],
+        [thinking("hm"), *SEVERAL, thinking("so"), END],
+        [*SEVERAL, (kiro.OTHER, "x"), *SEVERAL, METERING],
+    ],
+)
+@pytest.mark.parametrize(
+    "plan",
+    [PLAN, TAGS, replace(PLAN, max_tokens=30), replace(PLAN, max_tokens=7, stop_sequences=("d9",))],
+)
+def test_runs_of_text_among_others_are_the_same_event_by_event(
+    events: list[KiroEvent], plan: AnswerPlan
+) -> None:
+    assert run(events, plan) == run(events, plan, size=1)
+
+
 @pytest.mark.parametrize("case", WHOLE)
 def test_whole_answer_in_every_batching(case: str) -> None:
     plan, events, expected, stop = WHOLE[case]

@@ -24,6 +24,8 @@ that is open is the whole state::
 from __future__ import annotations
 
 import enum
+import itertools
+import operator
 from collections.abc import Callable
 from typing import Final
 
@@ -69,6 +71,7 @@ _STOPPED: Final = sse("message_stop", b'{"type":"message_stop"}')
 _DELTA_END: Final = b"}}\n\n"
 
 _dumps = orjson.dumps
+_kind = operator.itemgetter(0)
 
 
 def _delta_start(index: int, kind: str, field: str) -> bytes:
@@ -120,12 +123,25 @@ class MessagesEncoder:
             if texts and len(texts) == len(batch):
                 return b"%b%b%b" % (self._before, self._between.join(texts), _DELTA_END)
         parts: list[bytes] = []
-        for event in batch:
-            move = _MOVES.get((self._block, event[0]))
-            if move is None:
-                raise InternalError("The answer's parts came in an impossible order.")
-            move(self, event, parts)
+        for kind, group in itertools.groupby(batch, _kind):
+            run = list(group)
+            if kind == TEXT and self._block is not Block.TEXT:
+                self._move(run[0], parts)  # opens the block
+                del run[0]
+            if kind == TEXT and self._block is Block.TEXT:
+                texts = [_dumps(event[1]) for event in run if event[1]]
+                if texts:
+                    parts += (self._before, self._between.join(texts), _DELTA_END)
+                continue
+            for event in run:
+                self._move(event, parts)
         return b"".join(parts)
+
+    def _move(self, event: AnswerEvent, parts: list[bytes]) -> None:
+        move = _MOVES.get((self._block, event[0]))
+        if move is None:
+            raise InternalError("The answer's parts came in an impossible order.")
+        move(self, event, parts)
 
     def ping(self) -> bytes:
         """Keeps the client from giving up."""

@@ -54,6 +54,8 @@ class ResponsesEncoder:
             texts = [event[1] for event in batch if event[0] == TEXT and event[1]]
             if len(texts) == len(batch):
                 return self._deltas(item, texts)
+        if item is None and len(batch) > 1 and batch[0][0] == TEXT:
+            return self.events(batch[:1]) + self.events(batch[1:])  # the first opens the message
         self._items.feed(batch)
         return self._taken()
 

@@ -144,6 +144,13 @@ def test_stream_of_every_kind_of_block() -> None:
     assert fold(events)["content"] == got.blocks
 
 
+def test_batches_change_no_byte_however_they_mix() -> None:
+    texts: list[AnswerEvent] = [(TEXT, f"t{n}") for n in range(3)]
+    call: list[AnswerEvent] = [(TOOL_START, "i", "f"), (TOOL_INPUT, "{}"), (TOOL_END,)]
+    events = [*texts, (THINKING, "a"), (THINKING, "b"), (THINKING_END, "s"), *texts, *call, *texts]
+    assert encode([events]) == encode([[event] for event in events])
+
+
 def test_fragments_are_deltas_one_by_one() -> None:
     got = parse_sse(encode([CALL]))
     pieces = [e["delta"]["partial_json"] for name, e in got if name == "content_block_delta"]

@@ -127,6 +127,11 @@ def test_text_and_a_call_in_full_order() -> None:
     }
 
 
+def test_a_first_batch_of_many_is_the_same_one_by_one() -> None:
+    events: list[AnswerEvent] = [(TEXT, f"t{n}") for n in range(5)]
+    assert encode([events]) == encode([[event] for event in events])
+
+
 def test_delta_is_byte_exact() -> None:
     encoder = ResponsesEncoder("resp_1", "m", 1, style())
     encoder.start(Usage(1))

@@ -1,0 +1,85 @@
+"""Guards of what makes a small request cheap: heads, the log line, and an answer that is one read."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from typing import Any
+
+import pytest
+
+from bench.experiments.heads import ANSWER, ASKED, FIELDS
+from bench.workloads import ending_stream, small_stream
+from kiroproxy import logs
+from kiroproxy.api.answer import Answer
+from kiroproxy.api.anthropic import MessagesEncoder
+from kiroproxy.api.events import AnswerEvent
+from kiroproxy.api.plan import AnswerPlan
+from kiroproxy.cli.process import settle
+from kiroproxy.clock import SystemClock
+from kiroproxy.config import Log
+from kiroproxy.http.head import HeadReader
+from kiroproxy.http.limits import HttpLimits
+from kiroproxy.relay import Pump
+from kiroproxy.upstream.plain import plain_request, plain_response
+
+SHORT_EVENTS = 500
+
+
+def test_head_to_the_service(benchmark: Any) -> None:
+    assert benchmark(plain_request, b"POST", b"/generate", FIELDS) is not None
+
+
+def test_head_from_the_service(benchmark: Any) -> None:
+    assert benchmark(plain_response, ANSWER, 65_536) is not None
+
+
+def test_head_of_a_client_seen_before(benchmark: Any) -> None:
+    limits = HttpLimits()
+    found = benchmark(lambda: HeadReader(limits).feed(ASKED))
+    assert found[0].body_bytes == 12_000
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    with redirect_stderr(io.StringIO()):
+        logs.setup(Log())
+    logger = logging.getLogger("kiroproxy")
+    yield logger
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def test_log_line_of_a_request(benchmark: Any, logger: logging.Logger) -> None:
+    fields = {"status": 200, "dialect": "messages", "client": "claude-cli/2.1.0"}
+    fields |= {"model": "claude-sonnet-4-5", "stream": True, "account": "d0af4cc4", "tries": 1}
+    benchmark(logger.info, "answered", extra={"fields": fields})
+
+
+@pytest.fixture
+def as_served() -> None:
+    """Memory as the server has it: else each run takes its pages from the kernel anew."""
+    settle()
+
+
+@pytest.mark.usefixtures("as_served")
+def test_answer_in_one_read(benchmark: Any) -> None:
+    """Opening, 500 events and the end together: all but a few of them take the short path."""
+    stream = small_stream(SHORT_EVENTS) + ending_stream()
+
+    def answer() -> int:
+        encoder = MessagesEncoder("msg_1", "claude")
+        out: list[bytes] = []
+
+        def deliver(batch: list[AnswerEvent]) -> None:
+            out.append(encoder.events(batch))
+
+        pump = Pump(Answer(AnswerPlan(1_000, 200_000)), deliver, SystemClock())
+        pump.feed(stream)
+        encoder.finish(pump.finish())
+        return b"".join(out).count(b"text_delta")
+
+    assert benchmark(answer) == SHORT_EVENTS
