@@ -31,7 +31,7 @@ class Process:
         with log.open("wb") as output:
             self._child = subprocess.Popen(
                 [sys.executable, *arguments],
-                env={**os.environ, **(env or {})},
+                env={**_environment(), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -78,6 +78,11 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait(10)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but with compiled modules kept, as installed programs have them: else each start compiles."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def free_port() -> int:

@@ -18,7 +18,13 @@ from kiroproxy import logs
 from kiroproxy.app import App
 from kiroproxy.cli import workers
 from kiroproxy.cli.dotfile import read_dotenv
-from kiroproxy.cli.process import allow_descriptors, run_loop, settle
+from kiroproxy.cli.process import (
+    allow_descriptors,
+    give_memory_back,
+    memory_trimmer,
+    run_loop,
+    settle,
+)
 from kiroproxy.cli.settings import find_file, read_settings
 from kiroproxy.cli.supervisor import Link
 from kiroproxy.cli.welcome import welcome
@@ -126,7 +132,9 @@ async def _serve_until_signal(
             worker.ready(running)
         else:
             print(welcome(running, simulator is not None), flush=True)
+        tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
+        tidying.cancel()
         logging.getLogger("kiroproxy.app").info("stopping; running answers may finish")
     finally:
         await app.stop()
