@@ -14,9 +14,10 @@ CHROMIUM ?= /usr/bin/chromium
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser deploy bench fuzz image lock sbom clean
+.PHONY: help setup demo run test lint types check clients browser deploy bench soak fuzz image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read 
 fuzz: $(FUZZ)/.installed ## atheris on every target for FUZZ_S=60 seconds each; TARGETS="frames chat" for some
 	@for target in $(TARGETS); do echo "== $$target"; \
 	  $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(FUZZ_S) -timeout=20 || exit 1; done
+
+soak: $(VENV)/.developing ## 500 mixed clients with faults for MINUTES=30: nothing lost, memory flat, nothing left open
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
 
 image: ## build the container image (needs Docker)
 	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .

@@ -51,6 +51,10 @@ class Process:
         words = self.log.read_text(errors="replace")[-2_000:]
         raise RuntimeError(f"port {self.port} never opened; the process said: {words}")
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def cpu_s(self) -> float:
         """Processor time of all its threads, in ns resolution (schedstat, not the 10 ms of stat)."""
         tasks = Path(f"/proc/{self._child.pid}/task")
