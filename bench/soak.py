@@ -65,7 +65,7 @@ LASTING = [
 
 @dataclass(frozen=True)
 class Order:
-    """One request. ``end``: how it has to end. ``rest_s``: between reads. ``leave``: how the client goes."""
+    """One request. ``end``: how it must end. ``rest_s``: between reads. ``leave``: how the client goes."""
 
     prompt: str
     end: str
