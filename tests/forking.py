@@ -21,18 +21,21 @@ def say(words: str) -> None:
     os.write(1, f"{words}\n".encode())
 
 
-async def _serve() -> None:
+async def _serve(parent: int) -> None:
+    """Until it is killed, or nobody is left to do that."""
     app = App(load({}, dict(os.environ), {}, Path.cwd()), SystemClock())
     running = await app.start()
     say(f"port {running.urls[0].rsplit(':', 1)[1]}")
-    await asyncio.Event().wait()
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
 
 
 def main() -> None:
+    parent = os.getpid()
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            asyncio.run(_serve())
+            asyncio.run(_serve(parent))
             os._exit(1)
         say(f"pid {pid}")
         os.waitpid(pid, 0)

@@ -72,8 +72,7 @@ async def nursery(given: dict[str, str], cwd: Path) -> AsyncIterator[Nursery]:
     try:
         yield Nursery(process)
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        process.kill()
         await process.wait()
 
 
