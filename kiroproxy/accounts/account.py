@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from kiroproxy.accounts.catalogue import Catalogue
@@ -47,6 +46,7 @@ from kiroproxy.errors import (
 from kiroproxy.kiro.identity import CredentialKind, Identity
 from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.replies import Health, Remedy
+from kiroproxy.records import dataclass, replace
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")
@@ -325,7 +325,10 @@ class Account:
 
     def _store_again(self) -> None:
         """Where the renewed token could not be stored: one task that tries until it can be."""
-        renewer, running = self._shop.renewer, self._storing is not None and not self._storing.done()
+        renewer, running = (
+            self._shop.renewer,
+            self._storing is not None and not self._storing.done(),
+        )
         if renewer.store.is_unsaved(self.id) and not running:
             work = renewer.store_again(self.credential)
             self._storing = self._shop.tasks.spawn(work, f"storing of {self.id}")
