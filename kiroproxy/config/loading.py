@@ -64,12 +64,19 @@ class Config:
     notes: tuple[str, ...]
 
     def with_environment(self, environment: Mapping[str, str]) -> Config:
-        """The same server and log settings in front of another upstream (the built-in simulator)."""
+        """The same settings in front of another service (the built-in simulator): its addresses and
+        sign-ins are others, its time limits stay."""
         given = {name: _Given(text, name) for name, text in environment.items()}
-        values = {s.name: _value(s, given, self.home) for s in SETTINGS}
+        there = _upstream({s.name: _value(s, given, self.home) for s in SETTINGS})
         return replace(
             self,
-            upstream=_upstream(values),
+            upstream=replace(
+                self.upstream,
+                api_url=there.api_url,
+                social_auth_url=there.social_auth_url,
+                oidc_url=there.oidc_url,
+                region=there.region,
+            ),
             uses_own_sign_ins=False,
             environment=MappingProxyType(dict(environment)),
         )
