@@ -25,6 +25,7 @@ from kiroproxy.accounts import (
     TokenStore,
     load_credentials,
 )
+from kiroproxy.accounts.files import claim_folder
 from kiroproxy.admission import Admission
 from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.clock import Clock, SystemClock
@@ -116,6 +117,8 @@ class App:
         """Listen and serve. Raises ConfigError, or OSError when the address cannot be had; ``stop``
         is to be called all the same."""
         config = self._config
+        if not await anyio.to_thread.run_sync(claim_folder, config.state_dir):
+            _log.warning("others can write into the state folder %s; choose one of yours", config.state_dir)
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
         seen = await anyio.to_thread.run_sync(own_ids, config.state_dir)
         loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
