@@ -73,6 +73,7 @@ from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch,
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
+_LEAST_HELD_BYTES = 64_000_000  # of a worker: room for the largest request and another beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +406,7 @@ def _http_limits(server: Server, workers: int) -> HttpLimits:
         write_stall_s=server.write_timeout_s,
         max_connections=min(share(server.max_connections, workers), most),
         max_strangers_per_address=share(server.max_strangers, workers),
-        max_held_bytes=share(server.max_request_mb * 1_000_000, workers),
+        max_held_bytes=max(share(server.max_request_mb * 1_000_000, workers), _LEAST_HELD_BYTES),
     )
 
 

@@ -245,8 +245,10 @@ class Connection(asyncio.Protocol):
         self._keep = self._keep and head.keep_alive
         self._match = self._shared.router.match(head.method, head.path, head.headers)
         is_whole = head.body_bytes != CHUNKED and head.body_bytes <= len(rest)
+        was_known = self.is_known
         denied = self._maybe_denied(is_whole)
-        self._shared.guests.work(self)
+        if not was_known:
+            self._shared.guests.work(self)
         if denied is not None:
             if not is_whole:
                 return self._refuse(denied)
