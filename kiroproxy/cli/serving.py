@@ -27,7 +27,7 @@ from kiroproxy.cli.process import (
 )
 from kiroproxy.cli.settings import find_file, read_settings
 from kiroproxy.cli.supervisor import Link
-from kiroproxy.cli.welcome import welcome
+from kiroproxy.cli.welcome import is_private, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
 from kiroproxy.simulator import Simulator
@@ -73,7 +73,8 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
             config,
             serve=functools.partial(_serve_as_worker, reread),
             announce=lambda running: print(
-                welcome(running, is_demo, config.server.workers), flush=True
+                welcome(running, is_demo, config.server.workers, private=is_private(config)),
+                flush=True,
             ),
             simulate=None if simulator is None else functools.partial(_simulate, simulator),
         )
@@ -131,7 +132,7 @@ async def _serve_until_signal(
         if worker is not None:
             worker.ready(running)
         else:
-            print(welcome(running, simulator is not None), flush=True)
+            print(welcome(running, simulator is not None, private=is_private(config)), flush=True)
         tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
         tidying.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kiroproxy import __version__
 from kiroproxy.app import Running
 from kiroproxy.cli import environment
+from kiroproxy.config import Config
 
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
@@ -12,12 +13,18 @@ _NO_ACCOUNT = (
 )
 
 
-def welcome(running: Running, demo: bool, processes: int = 1) -> str:
-    """What a person needs now: where, with which key, and the lines to paste."""
+def is_private(config: Config) -> bool:
+    """Whether the key was given in a file: whoever does that does not want it in a container's output."""
+    given = config.values
+    return given["KIRO_CLIENT_TOKEN"] is None and given["KIRO_CLIENT_TOKEN_FILE"] is not None
+
+
+def welcome(running: Running, demo: bool, processes: int = 1, *, private: bool = False) -> str:
+    """What a person needs now: where, with which key (not if ``private``), and the lines to paste."""
     url = running.urls[0]
     lines = [
         f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
-        f"key: {running.key.reveal()}",
+        "key: the one in KIRO_CLIENT_TOKEN_FILE" if private else f"key: {running.key.reveal()}",
     ]
     if processes > 1:
         lines.append(f"workers: {processes} processes share the port")
@@ -29,6 +36,8 @@ def welcome(running: Running, demo: bool, processes: int = 1) -> str:
         lines += ["no account: " + _NO_ACCOUNT]
     if not demo:
         lines += [f"note: {note}" for note in running.notes]
+    if private:
+        return "\n".join([*lines, "", "Claude Code: kiroproxy claude sets it up"])
     lines += [
         "",
         "Claude Code:",
