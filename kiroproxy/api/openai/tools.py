@@ -99,7 +99,7 @@ def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> 
     body, at = _body(tool, path, "custom")
     name = filled_text(body.get("name"), at, "name")
     description = optional_text(body.get("description"), at, "description")
-    grammar = _grammar(body.get("format"), (*at, "format"))
+    grammar = _grammar(body.get("format"), (*at, "format"), ignored)
     schema = {
         "type": "object",
         "properties": {
@@ -114,12 +114,15 @@ def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> 
     offered.custom.add(name)
 
 
-def _grammar(value: object, path: Path) -> str:
+def _grammar(value: object, path: Path, ignored: Ignored) -> str:
     """``{"type": "grammar", "syntax": …, "definition": …}``, the two nested in Chat Completions."""
     if value is None:
         return ""
     form = mapping(value, path)
-    if form.get("type") != "grammar":
+    kind = optional_text(form.get("type"), path, "type")
+    if kind != "grammar":
+        if kind != "text" and form:
+            ignored.add("tools.format")
         return ""
     body, at = _body(form, path, "grammar")
     syntax = optional_text(body.get("syntax"), at, "syntax")

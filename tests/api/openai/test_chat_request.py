@@ -528,6 +528,24 @@ def test_fields_without_effect_are_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"modalities": ["text", "image"]}, ["modalities"]),
+        ({"stream_options": {"include_obfuscation": True}}, ["stream_options.include_obfuscation"]),
+        ({"stream_options": {"hum": None}, "reasoning": {"hum": None}}, []),
+        (
+            {"tools": [{"type": "custom", "custom": {"name": "a", "format": {"type": "regex"}}}]},
+            ["tools.format"],
+        ),
+        ({"tools": [{"type": "custom", "custom": {"name": "a", "format": {"type": "text"}}}]}, []),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_further_fields_without_effect_are_named(fields: dict[str, Any], names: list[str]) -> None:
+    assert parse(**fields).ignored == names
+
+
 def test_defaults_said_aloud_are_not_named() -> None:
     turn = parse(
         n=1, temperature=1, top_p=1, presence_penalty=0, frequency_penalty=0, logprobs=False,

@@ -457,6 +457,33 @@ def test_what_has_no_effect_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"modalities": ["text"]}, []),
+        ({"stream_options": {"include_obfuscation": True}}, ["stream_options.include_obfuscation"]),
+        ({"stream_options": {"include_obfuscation": False}}, []),
+        ({"stream_options": {"hum": 1}}, ["stream_options.hum"]),
+        ({"reasoning": {"context": None}}, []),
+        (
+            {"tools": [{"type": "custom", "name": "a", "format": {"type": "regex"}}]},
+            ["tools.format"],
+        ),
+        ({"tools": [{"type": "web_search", "external_web_access": True}]}, []),
+        (
+            {"tools": [{"type": "web_search", "external_web_access": False}]},
+            ["tools.external_web_access"],
+        ),
+        ({"tools": [{"type": "web_search", "filters": {"hum": 1}}]}, ["tools.filters.hum"]),
+        ({"tools": [{"type": "web_search", "hum": 1}]}, ["tools.hum"]),
+        ({"tools": [{"type": "web_search", "filters": None, "user_location": None}]}, []),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_further_fields_without_effect_are_named(fields: dict[str, Any], names: list[str]) -> None:
+    assert parse(**fields).ignored == names
+
+
 def test_codex_names_its_conversation() -> None:
     headers = {"session-id": "s", "thread-id": "t"}
     assert parse(headers=headers).session == "t"
@@ -526,6 +553,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
     ({"include": "all"}, "include"),
     ({"metadata": []}, "metadata"),
+    ({"metadata": {"a": 7}}, "metadata"),
+    ({"stream_options": 7}, "stream_options"),
+    ({"tools": [{"type": "web_search", "filters": []}]}, "tools.0.filters"),
+    ({"tools": [{"type": "web_search", "filters": ""}]}, "tools.0.filters"),
     ({"truncation": "some"}, "truncation"),
     ({"background": True}, "background"),
     ({"conversation": "conv_1"}, "conversation"),
