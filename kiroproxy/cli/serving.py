@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kiroproxy import logs
-from kiroproxy.app import App
-from kiroproxy.cli import workers
+from kiroproxy.app import App, Running
+from kiroproxy.cli import streams, workers
 from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.cli.process import (
     allow_descriptors,
@@ -72,10 +72,7 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
         return workers.run(
             config,
             serve=functools.partial(_serve_as_worker, reread),
-            announce=lambda running: print(
-                welcome(running, is_demo, config.server.workers, private=is_private(config)),
-                flush=True,
-            ),
+            announce=lambda running: _announce(running, config, is_demo),
             simulate=None if simulator is None else functools.partial(_simulate, simulator),
         )
     except OSError as error:
@@ -132,7 +129,7 @@ async def _serve_until_signal(
         if worker is not None:
             worker.ready(running)
         else:
-            print(welcome(running, simulator is not None, private=is_private(config)), flush=True)
+            _announce(running, config, simulator is not None)
         tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
         tidying.cancel()
@@ -150,6 +147,18 @@ async def _start_simulator(simulator: Simulator) -> dict[str, str]:
     # A kept state folder outlives this simulator; the sign-in in it must please the next one.
     simulator.faults.always("no_rotation", route="refresh")
     return _demo_environment(simulator, url)
+
+
+def _announce(running: Running, config: Config, is_demo: bool) -> None:
+    """A server serves, whether somebody can read its welcome or not."""
+    log = logging.getLogger("kiroproxy.app")
+    log.info("listening on %s", ", ".join(running.urls))
+    said = welcome(running, is_demo, config.server.workers, private=is_private(config))
+    try:
+        print(said, flush=True)
+    except OSError as error:
+        streams.give_up(sys.stdout)
+        log.warning("the welcome cannot be written to standard output (%s)", error.strerror)
 
 
 def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
