@@ -364,6 +364,32 @@ def test_hosted_tools_are_named() -> None:
     assert parse(tools=[{"type": "image_generation"}, ECHO]).ignored == ["tools.image_generation"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "kept"),
+    [
+        ({"type": "function", "name": "echo", "namespace": "mcp__srv"}, ["mcp__srv__echo"]),
+        ({"type": "namespace", "name": "mcp__srv"}, ["mcp__srv__echo"]),
+        ({"type": "local_shell"}, ["local_shell"]),
+        ({"type": "tool_search"}, ["tool_search"]),
+        ({"type": "function", "name": "echo"}, ["echo"]),
+    ],
+    ids=str,
+)
+def test_allowed_tools_of_every_kind(entry: dict[str, Any], kept: list[str]) -> None:
+    search = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+    tools = [ECHO, NAMESPACE, {"type": "local_shell"}, search]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [entry]}
+    turn = parse(tools=tools, tool_choice=choice)
+    assert [tool.name for tool in turn.tools] == kept
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.ANY)
+
+
+def test_the_clients_tool_search_can_be_chosen() -> None:
+    search = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+    turn = parse(tools=[ECHO, search], tool_choice={"type": "tool_search"})
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "tool_search")
+
+
 def test_tool_choice() -> None:
     choices = {
         "auto": ToolChoice(),
@@ -546,6 +572,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": [ECHO, ECHO]}, "tools.1.name"),
     ({"tool_choice": "sometimes"}, "tool_choice"),
     ({"tool_choice": {"type": "function", "name": "none"}}, "tool_choice.name"),
+    ({"tool_choice": {"type": "local_shell"}}, "tool_choice.type"),
+    (
+        {"tools": [ECHO], "tool_choice": {"type": "function", "name": "echo", "namespace": "n"}},
+        "tool_choice.name",
+    ),
+    (
+        {
+            "tools": [ECHO],
+            "tool_choice": {"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]},
+        },
+        "tool_choice.tools.0.name",
+    ),
     ({"parallel_tool_calls": 1}, "parallel_tool_calls"),
     ({"max_output_tokens": 0}, "max_output_tokens"),
     ({"reasoning": 7}, "reasoning"),
