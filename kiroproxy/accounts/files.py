@@ -47,10 +47,10 @@ def claim_folder(path: Path) -> bool:
     return True
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = MAX_FILE_BYTES) -> Any:
     """The file as JSON. Raises OSError, or ValueError (no regular file, too big, not UTF-8, not JSON)
     without content."""
-    data = read_regular(path, MAX_FILE_BYTES)
+    data = read_regular(path, most_bytes)
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
