@@ -325,7 +325,10 @@ class Account:
 
     def _store_again(self) -> None:
         """Where the renewed token could not be stored: one task that tries until it can be."""
-        renewer, running = self._shop.renewer, self._storing is not None and not self._storing.done()
+        renewer, running = (
+            self._shop.renewer,
+            self._storing is not None and not self._storing.done(),
+        )
         if renewer.store.is_unsaved(self.id) and not running:
             work = renewer.store_again(self.credential)
             self._storing = self._shop.tasks.spawn(work, f"storing of {self.id}")

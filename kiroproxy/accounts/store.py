@@ -121,7 +121,10 @@ class TokenStore:
             saved = await _in_thread(lambda: self._save(credential, tokens))
         except OSError:
             before = self._unsaved.get(credential.id)
-            is_ours = before is not None and _with(credential, before.tokens).current == credential.current
+            is_ours = (
+                before is not None
+                and _with(credential, before.tokens).current == credential.current
+            )
             held = before.held if before is not None and is_ours else credential.current
             self._unsaved[credential.id] = _Unsaved(held, tokens)
             raise
