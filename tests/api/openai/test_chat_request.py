@@ -546,6 +546,27 @@ def test_further_fields_without_effect_are_named(fields: dict[str, Any], names: 
     assert parse(**fields).ignored == names
 
 
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        ({"role": "user", "content": "a", "hum": 1, "tool_calls": None}, ["messages.hum"]),
+        ({"role": "user", "content": "a", "tool_calls": [{"id": "c"}]}, ["messages.tool_calls"]),
+        ({"role": "tool", "tool_call_id": "c", "content": "a", "hum": 1}, ["messages.hum"]),
+        ({"role": "system", "content": "a", "refusal": "b"}, ["messages.refusal"]),
+        (
+            {"role": "assistant", "content": "a", "refusal": None, "annotations": [{}], "audio": None,
+             "function_call": None, "tool_calls": None, "reasoning_content": "b"},
+            [],
+        ),
+        ({"role": "assistant", "content": "a", "hum": [1]}, ["messages.hum"]),
+    ],
+)  # fmt: skip
+def test_keys_of_a_message_that_nobody_reads_are_named(
+    message: dict[str, Any], names: list[str]
+) -> None:
+    assert parse(messages=[{"role": "user", "content": "hi"}, message]).ignored == names
+
+
 def test_defaults_said_aloud_are_not_named() -> None:
     turn = parse(
         n=1, temperature=1, top_p=1, presence_penalty=0, frequency_penalty=0, logprobs=False,
