@@ -27,7 +27,7 @@ from kiroproxy.cli.process import (
 )
 from kiroproxy.cli.settings import find_file, read_settings
 from kiroproxy.cli.supervisor import Link
-from kiroproxy.cli.welcome import is_private, welcome
+from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
 from kiroproxy.simulator import Simulator
@@ -153,7 +153,8 @@ def _announce(running: Running, config: Config, is_demo: bool) -> None:
     """A server serves, whether somebody can read its welcome or not."""
     log = logging.getLogger("kiroproxy.app")
     log.info("listening on %s", ", ".join(running.urls))
-    said = welcome(running, is_demo, config.server.workers, private=is_private(config))
+    hidden = hidden_key(config, is_demo, sys.stdout.isatty())
+    said = welcome(running, is_demo, config.server.workers, hidden=hidden)
     try:
         print(said, flush=True)
     except OSError as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kiroproxy import __version__
+from kiroproxy import __version__, clientkey
 from kiroproxy.app import Running
 from kiroproxy.cli import environment
-from kiroproxy.config import Config
+from kiroproxy.config import COMMAND_LINE, Config
 
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
@@ -13,18 +13,29 @@ _NO_ACCOUNT = (
 )
 
 
-def is_private(config: Config) -> bool:
-    """Whether the key was given in a file: whoever does that does not want it in a container's output."""
-    given = config.values
-    return given["KIRO_CLIENT_TOKEN"] is None and given["KIRO_CLIENT_TOKEN_FILE"] is not None
+def hidden_key(config: Config, is_demo: bool, is_terminal: bool) -> str:
+    """Where the key stands, when it is not to be shown; else ''.
+
+    Whoever set it elsewhere than on the command line knows it, and where the output is no terminal
+    it goes to a container's or a service's log. One that was made here is in the state folder.
+    """
+    name = "KIRO_CLIENT_TOKEN"
+    if config.values[name] is None and config.values["KIRO_CLIENT_TOKEN_FILE"] is not None:
+        name = "KIRO_CLIENT_TOKEN_FILE"
+    elif is_demo or is_terminal:
+        return ""
+    if name not in config.origins:
+        return f"the one in {config.state_dir / clientkey.FILE_NAME}"
+    origin = config.origins[name]
+    return "" if origin == COMMAND_LINE else f"the one in {name} ({origin})"
 
 
-def welcome(running: Running, demo: bool, processes: int = 1, *, private: bool = False) -> str:
-    """What a person needs now: where, with which key (not if ``private``), and the lines to paste."""
+def welcome(running: Running, demo: bool, processes: int = 1, *, hidden: str = "") -> str:
+    """What a person needs now: where, with which key (or where it stands), and the lines to paste."""
     url = running.urls[0]
     lines = [
         f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
-        "key: the one in KIRO_CLIENT_TOKEN_FILE" if private else f"key: {running.key.reveal()}",
+        f"key: {hidden or running.key.reveal()}",
     ]
     if processes > 1:
         lines.append(f"workers: {processes} processes share the port")
@@ -36,7 +47,7 @@ def welcome(running: Running, demo: bool, processes: int = 1, *, private: bool =
         lines += ["no account: " + _NO_ACCOUNT]
     if not demo:
         lines += [f"note: {note}" for note in running.notes]
-    if private:
+    if hidden:
         return "\n".join([*lines, "", "Claude Code: kiroproxy claude sets it up"])
     lines += [
         "",

@@ -34,6 +34,9 @@ from kiroproxy.values import is_loopback, parse_key, parse_path
 
 _MOST_KEY_FILE_BYTES: Final = 64 * 1024
 
+COMMAND_LINE: Final = "command line"
+"""The origin of what a flag says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -160,7 +163,7 @@ def _given(
         given |= {name: item for name, item in named.items() if item.text}
         if "KIRO_CLIENT_TOKEN_FILE" in named and "KIRO_CLIENT_TOKEN" not in named:
             given.pop("KIRO_CLIENT_TOKEN", None)  # a key of a lesser home does not win over this
-    given |= {n: _Given(text, n, "command line") for n, text in flags.items() if text}
+    given |= {n: _Given(text, n, COMMAND_LINE) for n, text in flags.items() if text}
     return {name: item for name, item in given.items() if item.text}
 
 
