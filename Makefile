@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .clients
 FUZZ := .fuzz
+AUDIT := .audit
 FUZZ_S ?= 60
 TARGETS ?= $(patsubst fuzz/targets/%.py,%,$(filter-out %/__init__.py,$(wildcard fuzz/targets/*.py)))
 CHROMIUM ?= /usr/bin/chromium
@@ -64,6 +65,11 @@ fuzz: $(FUZZ)/.installed ## atheris on every target for FUZZ_S=60 seconds each; 
 soak: $(VENV)/.developing ## 500 mixed clients with faults for MINUTES=30: nothing lost, memory flat, nothing left open
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
 
+audit: $(VENV)/.made ## known vulnerabilities of what the image installs (asks PyPI; fails if it cannot)
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(AUDIT)/bin/python install --group audit
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+
 image: ## build the container image (needs Docker)
 	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .
 
@@ -75,7 +81,7 @@ sbom: $(VENV)/.developing ## dist/sbom.cdx.json: what the image installs, as Cyc
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json requirements.lock
 
 clean: ## remove everything that the targets above made
-	rm -rf $(VENV) $(CLIENTS) $(FUZZ) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	rm -rf $(VENV) $(CLIENTS) $(FUZZ) $(AUDIT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
 	find kiroproxy tests bench fuzz -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- what the targets stand on ------------------------------------------------------------------

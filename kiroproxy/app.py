@@ -22,6 +22,7 @@ from kiroproxy.accounts import (
     TokenStore,
     load_credentials,
 )
+from kiroproxy.accounts.files import claim_folder
 from kiroproxy.admission import Admission
 from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.clock import Clock, SystemClock
@@ -70,6 +71,7 @@ from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch,
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
+_LEAST_HELD_BYTES = 64_000_000  # of a worker: room for the largest request and another beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,10 @@ class App:
         """Listen and serve. Raises ConfigError, or OSError when the address cannot be had; ``stop``
         is to be called all the same."""
         config = self._config
+        if not await asyncio.to_thread(claim_folder, config.state_dir):
+            _log.warning(
+                "others can write into the state folder %s; choose one of yours", config.state_dir
+            )
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
         seen = await asyncio.to_thread(own_ids, config.state_dir)
         loaded = await asyncio.to_thread(_load_sign_ins, config)
@@ -400,7 +406,7 @@ def _http_limits(server: Server, workers: int) -> HttpLimits:
         write_stall_s=server.write_timeout_s,
         max_connections=min(share(server.max_connections, workers), most),
         max_strangers_per_address=share(server.max_strangers, workers),
-        max_held_bytes=share(server.max_request_mb * 1_000_000, workers),
+        max_held_bytes=max(share(server.max_request_mb * 1_000_000, workers), _LEAST_HELD_BYTES),
     )
 
 

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from kiroproxy.errors import ConfigError
+from kiroproxy.private import make_folders
 from kiroproxy.regular import read_regular
 from kiroproxy.secret import Secret
 
@@ -23,7 +24,7 @@ def load_or_create(state_dir: Path) -> Secret:
     """
     path = state_dir / FILE_NAME
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folders(state_dir)
         if not path.exists():
             _create(path)
         key = read_regular(path, _MOST_FILE_BYTES).decode("ascii").strip()

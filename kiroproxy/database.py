@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 
 from kiroproxy.batches import Job, Row, Rows, Work, is_broken, primary, transaction, write_batch
 from kiroproxy.errors import StorageError
+from kiroproxy.private import make_folders
 from kiroproxy.schema import MIGRATIONS
 
 _log = logging.getLogger("kiroproxy.database")
@@ -203,7 +204,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         """The file's connection, or one in memory; says in the log why it is not the file's."""
         try:
-            _make_folder(self._path.parent)
+            make_folders(self._path.parent)
             with _opening_lock(self._path):
                 connection = _open_file(self._path)
             self.is_durable = True
@@ -249,11 +250,6 @@ def _read_copy(source: sqlite3.Connection, work: Callable[[sqlite3.Connection], 
 
 def _nothing(connection: sqlite3.Connection) -> None:
     """Work that only stands in the line."""
-
-
-def _make_folder(path: Path) -> None:
-    """The folder, for this user only when it is new. Raises OSError."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager

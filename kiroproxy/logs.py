@@ -23,6 +23,7 @@ from typing import Any
 import orjson
 
 from kiroproxy.config import Log
+from kiroproxy.private import make_folders
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
@@ -208,6 +209,6 @@ def close(handlers: Sequence[logging.Handler]) -> None:
 
 
 def _file_handler(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
     return logging.FileHandler(path, encoding="utf-8")

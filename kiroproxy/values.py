@@ -99,7 +99,12 @@ def parse_host(text: str) -> str:
 
 
 def parse_path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            "must not begin with ~ and a user that this machine does not know"
+        ) from None
 
 
 def parse_url(text: str) -> str:

@@ -39,6 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "clock",
         "logs",
         "metrics",
+        "private",
         "records",
         "regular",
         "secret",

@@ -157,3 +157,13 @@ def test_instance_stands_in_every_line(format: str, restored: None) -> None:
         logging.getLogger("kiroproxy.test").info("hello")
     said = {"text": " instance=node-1", "json": '"instance":"node-1"'}
     assert said[format] in stream.getvalue()
+
+
+def test_sparing_bounds_the_lines_of_a_period_and_says_what_was_left_out() -> None:
+    now_s = 0.0
+    sparing = logs.Sparing(2, 10.0, lambda: now_s)
+    assert [sparing.left_out() for _ in range(5)] == [0, 0, None, None, None]
+    now_s = 10.0
+    assert [sparing.left_out() for _ in range(3)] == [3, 0, None]
+    now_s = 30.0
+    assert sparing.left_out() == 1

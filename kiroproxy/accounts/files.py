@@ -10,33 +10,47 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from kiroproxy.private import PRIVATE_FOLDER, make_folders
 from kiroproxy.regular import read_regular
 
 PRIVATE_FILE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 LEFTOVER_S: Final = 600.0  # nobody writes a file for so long
 
 
 def make_private_folder(path: Path) -> None:
     """The folder, for this user only, as are those above it that are missing. Raises OSError."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):  # mkdir(parents=True) would give the parents everybody's mode
-        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    make_folders(path)
     if path.stat().st_mode & 0o077:
         path.chmod(PRIVATE_FOLDER)
 
 
-def read_json(path: Path) -> Any:
+def claim_folder(path: Path) -> bool:
+    """The state folder, for this user only where that can be had; False when others can write into it:
+    a folder of many (``/tmp``) or of another owner is left as it is."""
+    try:
+        if path.exists() and path.stat().st_mode & stat.S_ISVTX:
+            return False
+        make_private_folder(path)
+    except OSError:
+        try:
+            return not path.stat().st_mode & 0o022
+        except OSError:
+            return True  # it is not there
+    return True
+
+
+def read_json(path: Path, most_bytes: int = MAX_FILE_BYTES) -> Any:
     """The file as JSON. Raises OSError, or ValueError (no regular file, too big, not UTF-8, not JSON)
     without content."""
-    data = read_regular(path, MAX_FILE_BYTES)
+    data = read_regular(path, most_bytes)
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:

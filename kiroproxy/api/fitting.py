@@ -13,6 +13,7 @@ and counts as fitting: a wrong refusal would be worse than a missed one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeGuard
 
@@ -215,6 +216,8 @@ def _multiple(value: float, step: float) -> bool:
     if step <= 0:
         return True
     ratio = value / step
+    if not math.isfinite(ratio):
+        return math.fmod(value, step) == 0
     return abs(ratio - round(ratio)) < 1e-9 * max(1.0, abs(ratio))
 
 

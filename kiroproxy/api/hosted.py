@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kiroproxy.api.checks import Object, Path, array, filled_text, mapping, positive
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, is_set
 from kiroproxy.api.search import SEARCH_TOOL
 from kiroproxy.api.turn import Tool, WebSearch
 
 PREFIX: Final = "web_search"  # of the types, which have dates or ``_preview`` behind it
 _DOMAINS: Final = ("allowed_domains", "blocked_domains")
-# The service's search has one kind of result and knows nothing of the user.
-_WITHOUT_EFFECT: Final = ("user_location", "search_context_size")
+_READ: Final = frozenset({"type", "name", "max_uses", "filters", "cache_control", *_DOMAINS})
+# All else has no effect: the service's search has one kind of result, is always of the live web, and
+# knows nothing of the user.
+_NEUTRAL: Final[dict[str, Any]] = {"external_web_access": True}
 
 
 def hosted_search(tool: Object, path: Path, ignored: Ignored) -> WebSearch:
@@ -21,11 +23,15 @@ def hosted_search(tool: Object, path: Path, ignored: Ignored) -> WebSearch:
     search = WebSearch(SEARCH_TOOL)
     if tool.get("max_uses") is not None:
         search.max_uses = positive(tool["max_uses"], path, "max_uses")
-    filters = mapping(tool.get("filters") or {}, path, "filters")
+    given = tool.get("filters")
+    filters = mapping(given, path, "filters") if given is not None else {}
     for name in _DOMAINS:
         found = [*_domains(tool, path, name), *_domains(filters, (*path, "filters"), name)]
         setattr(search, name, tuple(found))
-    ignored.update(f"tools.{key}" for key in _WITHOUT_EFFECT if tool.get(key))
+    unread = (key for key in tool.keys() - _READ if tool[key] != _NEUTRAL.get(key))
+    ignored.update(f"tools.{key}" for key in unread if is_set(tool[key]))
+    unread = (key for key in filters if key not in _DOMAINS and is_set(filters[key]))
+    ignored.update(f"tools.filters.{key}" for key in unread)
     return search
 
 

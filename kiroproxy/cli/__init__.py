@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from kiroproxy import __version__
+from kiroproxy.cli import streams
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -55,18 +55,19 @@ COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    streams.open_closed()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # there may be none, or one of a caller's own
+        with contextlib.suppress(AttributeError):  # it may be one of a caller's own
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         code = _main(_with_default_command(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
     except SystemExit as end:  # argparse ends the program itself after help and wrong usage
         code = end.code if isinstance(end.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _leave_output()
-        return EXIT_PIPE
+    except OSError as error:
+        code = _not_written(error)
     return _flush() or code
 
 
@@ -86,22 +87,25 @@ def _main(argv: Sequence[str]) -> int:
 def _flush() -> int:
     """Write all output; the exit code if that fails, else 0."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _leave_output()
-        return EXIT_PIPE
+        sys.stdout.flush()
+        sys.stderr.flush()
     except OSError as error:
-        _leave_output()
-        print(f"kiroproxy: the output cannot be written ({error.strerror})", file=sys.stderr)
-        return EXIT_FAILED
+        return _not_written(error)
     return 0
 
 
-def _leave_output() -> None:
-    """What is still to be written goes nowhere: Python would try again at its end, and complain."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _not_written(error: OSError) -> int:
+    """The exit code for output that cannot be written. Raises any other error again."""
+    if not streams.is_about_output(error):
+        raise error
+    streams.give_up(sys.stdout)
+    try:
+        if not isinstance(error, BrokenPipeError):
+            print(f"kiroproxy: the output cannot be written ({error.strerror})", file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        streams.give_up(sys.stderr)
+    return EXIT_PIPE if isinstance(error, BrokenPipeError) else EXIT_FAILED
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:

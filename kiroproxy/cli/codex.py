@@ -19,6 +19,7 @@ from kiroproxy.cli.setup.target import Target, find_target
 from kiroproxy.cli.setup.values import ABSENT, Keys, Wish, value_at
 from kiroproxy.cli.terminal import note
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import read_regular
 
 _EXAMPLES: Final = """\
   kiroproxy codex               show what would change, ask, and write it
@@ -72,9 +73,10 @@ def _run(arguments: argparse.Namespace) -> int:
 def _notes(path: Path) -> list[str]:
     """What stands in the way of what was written."""
     from kiroproxy.cli.setup.document import Document
+    from kiroproxy.cli.setup.kept import MOST_BYTES
 
     try:
-        found = overriding_profile(Document(path.suffix, path.read_bytes()).parse())
+        found = overriding_profile(Document(path.suffix, read_regular(path, MOST_BYTES)).parse())
     except (OSError, ValueError):
         return []
     if found is None:

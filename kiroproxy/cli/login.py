@@ -16,7 +16,7 @@ examples:
   kiroproxy login --social                           how to use a Google or GitHub sign-in
   kiroproxy login --name work                        signs "work" in again if there is one
 
-A sign-in of the Kiro IDE or of Kiro CLI needs no login: see "Sign-ins" in docs/configuration.md.
+A sign-in of the Kiro IDE or of Kiro CLI needs no login: see docs/accounts.md.
 """
 
 

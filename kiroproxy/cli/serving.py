@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiroproxy import logs
-from kiroproxy.app import App
-from kiroproxy.cli import workers
+from kiroproxy.app import App, Running
+from kiroproxy.cli import streams, workers
 from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.cli.process import (
     allow_descriptors,
@@ -28,7 +28,7 @@ from kiroproxy.cli.process import (
 )
 from kiroproxy.cli.settings import find_file, read_settings
 from kiroproxy.cli.supervisor import Link
-from kiroproxy.cli.welcome import welcome
+from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
 
@@ -77,9 +77,7 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
         return workers.run(
             config,
             serve=functools.partial(_serve_as_worker, reread),
-            announce=lambda running: print(
-                welcome(running, is_demo, config.server.workers), flush=True
-            ),
+            announce=lambda running: _announce(running, config, is_demo),
             simulate=None if simulator is None else functools.partial(_simulate, simulator),
         )
     except OSError as error:
@@ -136,7 +134,7 @@ async def _serve_until_signal(
         if worker is not None:
             worker.ready(running)
         else:
-            print(welcome(running, simulator is not None), flush=True)
+            _announce(running, config, simulator is not None)
         tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
         tidying.cancel()
@@ -154,6 +152,19 @@ async def _start_simulator(simulator: Simulator) -> dict[str, str]:
     # A kept state folder outlives this simulator; the sign-in in it must please the next one.
     simulator.faults.always("no_rotation", route="refresh")
     return _demo_environment(simulator, url)
+
+
+def _announce(running: Running, config: Config, is_demo: bool) -> None:
+    """A server serves, whether somebody can read its welcome or not."""
+    log = logging.getLogger("kiroproxy.app")
+    log.info("listening on %s", ", ".join(running.urls))
+    hidden = hidden_key(config, is_demo, sys.stdout.isatty())
+    said = welcome(running, is_demo, config.server.workers, hidden=hidden)
+    try:
+        print(said, flush=True)
+    except OSError as error:
+        streams.give_up(sys.stdout)
+        log.warning("the welcome cannot be written to standard output (%s)", error.strerror)
 
 
 def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:

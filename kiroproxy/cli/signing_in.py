@@ -28,7 +28,7 @@ Kiro's own programs, and kiroproxy does not pose as one of them. Import such a s
      ~/.aws/sso/cache/kiro-auth-token.json and the CLI's store by itself.
      From another machine: copy that file here and name it in KIRO_OAUTH_CREDS_FILE_PATH
      (a copy of the CLI's data.sqlite3: in KIRO_CLI_DB_FILE).
-More: "Sign-ins" in docs/configuration.md."""
+More: docs/accounts.md."""
 _MAX_NAME_CHARS: Final = 80
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kiroproxy import __version__
+from kiroproxy import __version__, clientkey
 from kiroproxy.app import Running
 from kiroproxy.cli import environment
+from kiroproxy.config import COMMAND_LINE, Config
 
 _NO_ACCOUNT = (
     "sign in with kiroproxy login or to the Kiro IDE on this machine, or set KIRO_API_KEY "
@@ -12,12 +13,29 @@ _NO_ACCOUNT = (
 )
 
 
-def welcome(running: Running, demo: bool, processes: int = 1) -> str:
-    """What a person needs now: where, with which key, and the lines to paste."""
+def hidden_key(config: Config, is_demo: bool, is_terminal: bool) -> str:
+    """Where the key stands, when it is not to be shown; else ''.
+
+    Whoever set it elsewhere than on the command line knows it, and where the output is no terminal
+    it goes to a container's or a service's log. One that was made here is in the state folder.
+    """
+    name = "KIRO_CLIENT_TOKEN"
+    if config.values[name] is None and config.values["KIRO_CLIENT_TOKEN_FILE"] is not None:
+        name = "KIRO_CLIENT_TOKEN_FILE"
+    elif is_demo or is_terminal:
+        return ""
+    if name not in config.origins:
+        return f"the one in {config.state_dir / clientkey.FILE_NAME}"
+    origin = config.origins[name]
+    return "" if origin == COMMAND_LINE else f"the one in {name} ({origin})"
+
+
+def welcome(running: Running, demo: bool, processes: int = 1, *, hidden: str = "") -> str:
+    """What a person needs now: where, with which key (or where it stands), and the lines to paste."""
     url = running.urls[0]
     lines = [
         f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
-        f"key: {running.key.reveal()}",
+        f"key: {hidden or running.key.reveal()}",
     ]
     if processes > 1:
         lines.append(f"workers: {processes} processes share the port")
@@ -29,6 +47,8 @@ def welcome(running: Running, demo: bool, processes: int = 1) -> str:
         lines += ["no account: " + _NO_ACCOUNT]
     if not demo:
         lines += [f"note: {note}" for note in running.notes]
+    if hidden:
+        return "\n".join([*lines, "", "Claude Code: kiroproxy claude sets it up"])
     lines += [
         "",
         "Claude Code:",

@@ -12,11 +12,12 @@ from kiroproxy.config.groups import (
     Server,
     Upstream,
 )
-from kiroproxy.config.loading import Config, load
+from kiroproxy.config.loading import COMMAND_LINE, Config, load
 from kiroproxy.config.table import CREDENTIAL_SETTINGS, SETTINGS, Setting
 from kiroproxy.values import is_loopback
 
 __all__ = [
+    "COMMAND_LINE",
     "CREDENTIAL_SETTINGS",
     "MINUTES",
     "SECONDS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -233,7 +234,9 @@ def _located(file: Path, text: str, home: Path) -> Path | None:
 def _look_at_provider(found: ConfigFile, value: Any) -> None:
     items = value if isinstance(value, list) else str(value).split(",")
     names = [str(item).strip() for item in items if str(item).strip()]
-    others = [name for name in names if name.lower() != PROVIDER]
+    # What is no provider's name may be a key in the wrong place, and is not shown.
+    shown = (name if re.fullmatch("[A-Za-z-]{1,40}", name) else "…" for name in names)
+    others = [name for name in shown if name.lower() != PROVIDER]
     if others:
         found.notes.append(
             f"{found.path}: MODEL_PROVIDER: only {PROVIDER} is served here, not {', '.join(others)}"

@@ -34,6 +34,9 @@ from kiroproxy.values import is_loopback, parse_key, parse_path
 
 _MOST_KEY_FILE_BYTES: Final = 64 * 1024
 
+COMMAND_LINE: Final = "command line"
+"""The origin of what a flag says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -64,12 +67,19 @@ class Config:
     notes: tuple[str, ...]
 
     def with_environment(self, environment: Mapping[str, str]) -> Config:
-        """The same server and log settings in front of another upstream (the built-in simulator)."""
+        """The same settings in front of another service (the built-in simulator): its addresses and
+        sign-ins are others, its time limits stay."""
         given = {name: _Given(text, name) for name, text in environment.items()}
-        values = {s.name: _value(s, given, self.home) for s in SETTINGS}
+        there = _upstream({s.name: _value(s, given, self.home) for s in SETTINGS})
         return replace(
             self,
-            upstream=_upstream(values),
+            upstream=replace(
+                self.upstream,
+                api_url=there.api_url,
+                social_auth_url=there.social_auth_url,
+                oidc_url=there.oidc_url,
+                region=there.region,
+            ),
             uses_own_sign_ins=False,
             environment=MappingProxyType(dict(environment)),
         )
@@ -153,7 +163,7 @@ def _given(
         given |= {name: item for name, item in named.items() if item.text}
         if "KIRO_CLIENT_TOKEN_FILE" in named and "KIRO_CLIENT_TOKEN" not in named:
             given.pop("KIRO_CLIENT_TOKEN", None)  # a key of a lesser home does not win over this
-    given |= {n: _Given(text, n, "command line") for n, text in flags.items() if text}
+    given |= {n: _Given(text, n, COMMAND_LINE) for n, text in flags.items() if text}
     return {name: item for name, item in given.items() if item.text}
 
 

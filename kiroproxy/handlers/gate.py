@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from typing import Protocol
 
-from kiroproxy.errors import Kind, RequestError
+from kiroproxy.errors import Kind, KiroProxyError, RequestError
 from kiroproxy.http.messages import Request
 from kiroproxy.secret import Secret
-from kiroproxy.usage import Journal
 
 
 class Gate:
@@ -35,10 +35,16 @@ class Gate:
             )
 
 
+class Book(Protocol):
+    """Where refusals are counted: the journal."""
+
+    def refused(self, error: KiroProxyError) -> None: ...
+
+
 class Entrance:
     """The gate as the HTTP server asks it, with nothing but a request's head. Refusals are counted."""
 
-    def __init__(self, gate: Gate, journal: Journal) -> None:
+    def __init__(self, gate: Gate, journal: Book) -> None:
         self._gate = gate
         self._journal = journal
 

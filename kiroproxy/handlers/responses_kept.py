@@ -82,5 +82,8 @@ def _starting_after(query: dict[str, str]) -> int:
 
 def _not_found(wanted: str) -> NoReturn:
     raise RequestError(
-        f"Response with id {wanted[:100]!r} not found.", kind=Kind.NOT_FOUND, param="id"
+        f"Response with id {wanted[:100]!r} not found.",
+        kind=Kind.NOT_FOUND,
+        param="id",
+        code="response_not_found",
     )

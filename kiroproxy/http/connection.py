@@ -34,6 +34,7 @@ _SLOW: Final = "the request's %s came too slowly"
 _NO_MATCH: Final = Match()
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _RETRY_AFTER_S: Final = 5.0
+_TURNS: Final = 16  # requests, of one connection, until others have their turn
 
 
 def _crowded() -> RequestError:
@@ -183,8 +184,15 @@ class Connection(asyncio.Protocol):
     # --- reading ---
 
     def _read(self, data: bytes) -> None:
-        """Take requests out of ``data`` until one is being answered; what is left waits."""
+        """Take requests out of ``data`` until one is being answered; what is left waits. After a few that
+        were answered on the spot (refusals) it waits for others to have their turn."""
+        turns = _TURNS
         while data and self._state in READING:
+            if self._state is State.IDLE:
+                turns -= 1
+                if turns < 0:
+                    self._shared.loop.call_soon(self._read_ahead)
+                    break
             if self._state is State.BODY:
                 data = self._read_body(data)
             elif self._state is State.IDLE and self.flow.write_paused:
@@ -245,8 +253,10 @@ class Connection(asyncio.Protocol):
         self._keep = self._keep and head.keep_alive
         self._match = self._shared.router.match(head.method, head.path, head.headers)
         is_whole = head.body_bytes != CHUNKED and head.body_bytes <= len(rest)
+        was_known = self.is_known
         denied = self._maybe_denied(is_whole)
-        self._shared.guests.work(self)
+        if not was_known:
+            self._shared.guests.work(self)
         if denied is not None:
             if not is_whole:
                 return self._refuse(denied)

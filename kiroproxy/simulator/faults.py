@@ -162,7 +162,10 @@ SLOW_FIRST_BYTE = "slow_first_byte"  # seconds=5: before the head
 CLOSE_AT_ONCE = "close_at_once"  # the connection closes before a byte of the reply
 NO_ROTATION = "no_rotation"  # refresh: the reply holds no refreshToken
 WRONG_TYPE = "wrong_type"  # chat: the frames come as text/plain
-SERVER_FAULTS = frozenset({SLOW_FIRST_BYTE, CLOSE_AT_ONCE, NO_ROTATION, WRONG_TYPE})
+ECHO = (
+    "echo"  # status=403: the error's words repeat the secrets of the request; in=frame: in a stream
+)
+SERVER_FAULTS = frozenset({SLOW_FIRST_BYTE, CLOSE_AT_ONCE, NO_ROTATION, WRONG_TYPE, ECHO})
 
 NAMES = frozenset(
     {*REFUSALS, *REPLIES, *fault_events.CHANGES, *fault_bytes.CHANGES, *SERVER_FAULTS}

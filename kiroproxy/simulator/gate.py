@@ -7,21 +7,27 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import orjson
+
+from kiroproxy.eventstream import encode_exception
 from kiroproxy.http import Exchange, RawHeader, Request, Response
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.faults import (
     CLOSE_AT_ONCE,
+    ECHO,
     SLOW_FIRST_BYTE,
     Canned,
     Fault,
     reply_of,
 )
+from kiroproxy.simulator.params import Params
 from kiroproxy.simulator.refusals import Refusal
 from kiroproxy.simulator.settings import Account
 from kiroproxy.simulator.world import Received, World
 
 JSON_REST = "application/json"
 JSON_10 = "application/x-amz-json-1.0"
+_ECHO_CHARS = 400
 
 Outcome = Response | Refusal | Canned | None
 
@@ -101,8 +107,20 @@ async def with_fault(
         return None
     if fault.name == SLOW_FIRST_BYTE:
         await call.world.clock.sleep(fault.params.number("seconds", 5))
-    canned = reply_of(fault)
+    canned = echo(call, fault.params) if fault.name == ECHO else reply_of(fault)
     return canned if canned is not None else await run(call)
+
+
+def echo(call: Call, params: Params) -> Canned:
+    """An error that repeats what it was sent, as careless services do."""
+    sent = call.request.body.decode("utf-8", "replace")[:_ECHO_CHARS]
+    bearer = call.entry.headers.get("authorization", "")
+    words = f"Cannot use '{bearer}' ({bearer.rpartition(' ')[2]}): {sent}"
+    body = orjson.dumps({"message": words, "error": "invalid_request", "error_description": words})
+    if params.get("in") == "frame":
+        frame = encode_exception("ValidationException", body)
+        return Canned(200, frame, "application/vnd.amazon.eventstream")
+    return Canned(params.count("status", 403), body, "application/json")
 
 
 def authenticate(call: Call) -> Account | Refusal:

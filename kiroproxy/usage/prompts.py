@@ -22,6 +22,7 @@ import orjson
 
 from kiroproxy.api.events import AnswerEvent
 from kiroproxy.logs import redact
+from kiroproxy.private import make_folders
 from kiroproxy.secret import Secret
 from kiroproxy.usage.record import RequestRecord
 
@@ -187,7 +188,7 @@ def to_files(folder: Path) -> Write:
     """One file a day (UTC) in ``folder``, readable by this user only."""
 
     def write(line: str, at_epoch_s: float) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder)
         day = datetime.fromtimestamp(at_epoch_s, UTC).date().isoformat()
         flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         handle = os.open(folder / f"{day}.jsonl", flags, 0o600)

@@ -153,3 +153,8 @@ def test_no_schema_can_break_it(schema: dict[str, Any]) -> None:
 def test_any_value_fits_its_own_constant(value: Any) -> None:
     text = orjson.dumps(value)
     assert complaints(text.decode(), {"const": orjson.loads(text)}) == []
+
+
+def test_multiple_of_a_fraction_in_a_number_beyond_all_quotients() -> None:
+    assert misfits(1e308, {"multipleOf": 0.5}) == []
+    assert misfits(1e308, {"multipleOf": 1e-300}) != []

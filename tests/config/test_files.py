@@ -216,3 +216,9 @@ def test_path_that_cannot_be_one_is_left_out(tmp_path: Path) -> None:
     for text in ("x" * 5000, "a\x00b", "\ud800"):
         config = _json(tmp_path, {"SYSTEM_PROMPT_FILE_PATH": text})
         assert any("there is no such file" in note for note in config.notes)
+
+
+def test_key_in_the_place_of_the_provider_is_not_shown(tmp_path: Path) -> None:
+    config = _json(tmp_path, {"MODEL_PROVIDER": ["gemini-cli-oauth", "ksk_0123456789abcdef"]})
+    assert any("not gemini-cli-oauth, …" in note for note in config.notes)
+    assert not any("ksk_" in note for note in config.notes)

@@ -161,3 +161,8 @@ def test_secret_in_the_wrong_setting_is_not_shown(name: str) -> None:
         with pytest.raises(ConfigError, match=f"{name}: ") as found:
             _load(environment={name: text})
         assert text not in found.value.message and "Zm9vYmFy" not in found.value.message
+
+
+def test_home_of_a_user_nobody_knows() -> None:
+    with pytest.raises(ConfigError, match="LOG_FILE: must not begin with ~ and a user"):
+        _load(environment={"LOG_FILE": "~no-such-user/kiroproxy.log"})

@@ -69,6 +69,17 @@ async def test_events_are_not_held_back(name: str, tmp_path: Path) -> None:
         assert there.kiro.open_streams == 1
 
 
+async def test_each_piece_goes_out_as_it_comes(name: str, tmp_path: Path) -> None:
+    async with site(name, tmp_path, pace_s=0.05) as there:
+        reader, _ = await there.one.stream("[[sim:text 40]]", there.port)
+        reads, received = 0, b""
+        while b"event: message_stop" not in received:
+            received += await reader.read(65536)
+            reads += 1
+        # A read now and then holds two; a balancer that gathers brings four and more in each.
+        assert reads > received.count(b"content_block_delta") / 2
+
+
 async def test_a_client_that_leaves_stops_the_service(name: str, tmp_path: Path) -> None:
     async with site(name, tmp_path, pace_s=0.02) as there:
         _, writer = await there.one.stream("[[sim:text 5000]]", there.port)
@@ -145,3 +156,19 @@ async def test_a_large_body_passes(name: str, tmp_path: Path) -> None:
         path = "/v1/messages/count_tokens"
         answer = await there.one.send("POST", path, body, port=there.port)
         assert answer.json["input_tokens"] > 1_000_000
+
+
+async def test_what_is_too_large_is_refused_in_the_client_s_dialect(
+    name: str, tmp_path: Path
+) -> None:
+    async with site(name, tmp_path) as there:
+        body = orjson.dumps(turn("word " * 7_000_000))
+        answer = await there.one.send("POST", "/v1/messages", body, port=there.port)
+        assert answer.status == 413
+        assert answer.json["error"]["type"] == "request_too_large"
+
+
+async def test_long_headers_pass(name: str, tmp_path: Path) -> None:
+    async with site(name, tmp_path) as there:
+        answer = await there.send("GET", "/v1/models", x_codex_turn_metadata="m" * 14_000)
+        assert answer.status == 200

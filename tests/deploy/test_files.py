@@ -77,9 +77,9 @@ def test_cluster_and_its_scrapes_are_the_same_instances() -> None:
 def test_grace_times_are_longer_than_the_drain_time() -> None:
     drain_s = next(int(s.default) for s in SETTINGS if s.name == "KIROPROXY_DRAIN_S")
     for name in COMPOSE:
-        for service in compose(name)["services"].values():
-            if "build" in service:
-                assert int(service["stop_grace_period"].removesuffix("s")) > drain_s
+        for service, given in compose(name)["services"].items():
+            if service != "prometheus":
+                assert int(given["stop_grace_period"].removesuffix("s")) > drain_s
     deployment = manifests()["Deployment"]
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain_s
     unit = (DEPLOY / "kiroproxy.service").read_text("utf-8")
@@ -89,6 +89,35 @@ def test_grace_times_are_longer_than_the_drain_time() -> None:
 def manifests() -> dict[str, Any]:
     documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8"))
     return {document["kind"]: document for document in documents}
+
+
+def test_env_file_cannot_move_what_the_compose_file_relies_on() -> None:
+    """A .env from before may hold an address, a port and a folder of its own."""
+    for name in COMPOSE:
+        for service in compose(name)["services"].values():
+            if "env_file" in service:
+                given = service["environment"]
+                assert (given["HOST"], given["PORT"]) == ("0.0.0.0", "8080")
+                assert f"state:{given['KIROPROXY_STATE_DIR']}" in service["volumes"]
+
+
+def test_memory_of_the_pod_holds_the_requests_it_takes() -> None:
+    (container,) = manifests()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    limit_mb = int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024
+    processes = int(given["KIROPROXY_WORKERS"]) + 1
+    # docs/security.md: a request takes three times its body.
+    assert 3 * int(given["KIROPROXY_MAX_REQUEST_MB"]) + 64 * processes <= limit_mb
+
+
+def test_state_of_the_pod_is_in_a_folder_that_is_its_own() -> None:
+    """The root of a volume with fsGroup belongs to root, and its group may write there."""
+    pod = manifests()["Deployment"]["spec"]["template"]["spec"]
+    assert "fsGroup" in pod["securityContext"]
+    (container,) = pod["containers"]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "state")
+    assert given["KIROPROXY_STATE_DIR"].startswith(f"{mount['mountPath']}/")
 
 
 def test_kubernetes_manifest_follows_the_schema() -> None:

@@ -87,6 +87,12 @@ async def test_wrong_query_is_named(path: str, status: int, param: str, tmp_path
     assert (answer.status, answer.error["param"]) == (status, param)
 
 
+async def test_a_missing_response_is_no_missing_route(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        answer = await get(home, "resp_none")
+    assert (answer.status, answer.error["code"]) == (404, "response_not_found")
+
+
 # -- the replay -------------------------------------------------------------------------------------
 
 

@@ -234,6 +234,16 @@ async def test_no_room_for_requests_ahead_of_a_client_that_does_not_read() -> No
         assert b.transport.aborted
 
 
+async def test_a_crowd_of_refusals_lets_others_have_their_turn() -> None:
+    async with bench(guarded()) as b:
+        b.connection.data_received(request("GET", "/nowhere") * 200 + request())
+        assert 0 < b.transport.written.count(b"HTTP/1.1 404") < 50
+        await settle(40)
+        answers = parse_answers(b.transport.written, *["GET"] * 201)
+        assert [answer.status for answer in answers] == [404] * 200 + [200]
+        assert b.shared.guests.held_bytes == 0
+
+
 # --- time ---
 
 

@@ -25,7 +25,7 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, is_set
 from kiroproxy.api.openai.blocks import parse_blocks
 from kiroproxy.api.openai.parts import parse_content, parse_texts
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
@@ -58,6 +58,9 @@ class _History:
             fail((*path, "role"), f"must be one of {', '.join(_ROLES)}")
         if "cache_control" in message:
             self._ignored.add("cache_control")
+        known = _KEYS | _MORE_KEYS.get(str(role), _NO_KEYS)
+        unread = (key for key in message.keys() - known if is_set(message[key]))
+        self._ignored.update(f"messages.{key}" for key in unread)
         parse(self, message, path)
 
     def _system(self, message: Object, path: Path) -> None:
@@ -130,6 +133,19 @@ _ROLES: Final[dict[str, _Parser]] = {
     "tool": _History._tool,
     "function": _History._function,
 }
+
+_KEYS: Final = frozenset({"role", "content", "name", "cache_control"})
+_NO_KEYS: Final[frozenset[str]] = frozenset()
+_MORE_KEYS: Final = {
+    # Annotations come back as we sent them; they are about the text and say nothing to the model.
+    "assistant": frozenset(
+        {
+            "tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning",
+            "annotations",
+        }
+    ),
+    "tool": frozenset({"tool_call_id"}),
+}  # fmt: skip
 
 
 def _reasoning(message: Object) -> list[Block]:

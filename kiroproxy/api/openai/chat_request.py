@@ -22,6 +22,7 @@ from kiroproxy.api.openai.options import (
     parse_format,
     parse_limit,
     parse_stop,
+    parse_stream_options,
     refuse_unsupported,
     without_neutral,
 )
@@ -38,8 +39,7 @@ _USED: Final = frozenset(
     {
         "model", "messages", "stream", "stream_options", "tools", "tool_choice", "functions",
         "function_call", "parallel_tool_calls", "response_format", "stop", "max_tokens",
-        "max_completion_tokens", "n", "reasoning_effort", "reasoning", "thinking", "modalities",
-        "web_search_options",
+        "max_completion_tokens", "n", "reasoning_effort", "reasoning", "thinking", "web_search_options",
     }
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:
     turn = parse_responses(request, headers)
     forms = responses_style(turn).forms
     turn.style = ChatStyle(
-        include_usage=_include_usage(request, Ignored()),
+        include_usage=parse_stream_options(request.get("stream_options"), Ignored()),
         custom=frozenset(name for name, form in forms.items() if form.kind is FormKind.CUSTOM),
         custom_as_function=True,
         searching=turn.web_search is not None,
@@ -84,7 +84,7 @@ def _parse_chat(request: Object) -> Turn:
     turn.output_schema = parse_format(request.get("response_format"), ("response_format",))
     turn.thinking = _thinking(request, model, ignored)
     turn.style = ChatStyle(
-        include_usage=_include_usage(request, ignored),
+        include_usage=parse_stream_options(request.get("stream_options"), ignored),
         legacy=_is_legacy(request),
         custom=frozenset(offered.custom),
         searching=turn.web_search is not None,
@@ -150,16 +150,5 @@ def _thinking(request: Object, model: str, ignored: Ignored) -> Thinking:
     return Thinking(ThinkingKind.ADAPTIVE if wants_thinking(model) else ThinkingKind.OFF)
 
 
-def _include_usage(request: Object, ignored: Ignored) -> bool:
-    if request.get("stream_options") is None:
-        return False
-    at = ("stream_options",)
-    options = mapping(request["stream_options"], at)
-    # Without it chunks are as they are anyway: there is no padding that could be left out.
-    ignored.update(f"stream_options.{key}" for key in options.keys() - _STREAM_OPTIONS)
-    return flag(options.get("include_usage"), at, "include_usage")
-
-
-_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 _THINKING_WAYS: Final = ("reasoning_effort", "reasoning", "thinking")
 _REASONING: Final = frozenset({"effort", "summary"})  # a summary is all that ever comes

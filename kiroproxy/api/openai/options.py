@@ -10,13 +10,14 @@ from kiroproxy.api.checks import (
     array,
     fail,
     filled_text,
+    flag,
     free_form,
     mapping,
     optional_text,
     positive,
     text,
 )
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, is_set
 from kiroproxy.api.turn import Thinking, ThinkingKind
 from kiroproxy.kiro.fields import EFFORTS
 
@@ -27,6 +28,7 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "background": (False,),
     "frequency_penalty": (0,),
     "logprobs": (False,),
+    "modalities": (["text"],),
     "n": (1,),
     "presence_penalty": (0,),
     "service_tier": ("auto", "default"),
@@ -85,6 +87,21 @@ def parse_limit(request: Object, *names: str) -> int | None:
     """The first of the fields ``names`` that is set; each must be right."""
     limits = [positive(request[name], (name,)) for name in names if request.get(name) is not None]
     return limits[0] if limits else None
+
+
+def parse_stream_options(value: object, ignored: Ignored) -> bool:
+    """``stream_options`` → whether the usage is to come in a chunk of its own. No answer is padded, so
+    that ``include_obfuscation: false`` is what there is."""
+    at = ("stream_options",)
+    options = mapping(value, at) if value is not None else {}
+    unread = (key for key in options if key not in _STREAM_OPTIONS and is_set(options[key]))
+    ignored.update(f"stream_options.{key}" for key in unread)
+    if flag(options.get("include_obfuscation"), at, "include_obfuscation"):
+        ignored.add("stream_options.include_obfuscation")
+    return flag(options.get("include_usage"), at, "include_usage")
+
+
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 
 
 def parse_stop(value: object) -> tuple[str, ...]:

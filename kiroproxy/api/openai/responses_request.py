@@ -23,12 +23,13 @@ from kiroproxy.api.checks import (
     positive,
 )
 from kiroproxy.api.hosted import without_own_search
-from kiroproxy.api.ignored import Ignored, note_unused, shown
+from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
 from kiroproxy.api.openai.options import (
     parse_effort,
     parse_format,
     parse_limit,
     parse_stop,
+    parse_stream_options,
     refuse_unsupported,
     without_neutral,
 )
@@ -149,6 +150,7 @@ def _take_tools(request: Object, tools: ResponseTools, turn: Turn) -> None:
 
 def _take_options(request: Object, turn: Turn, style: ResponsesStyle, ignored: Ignored) -> None:
     turn.stream = flag(request.get("stream"), ("stream",))
+    parse_stream_options(request.get("stream_options"), ignored)
     turn.max_tokens = parse_limit(request, "max_output_tokens")
     turn.stop_sequences = parse_stop(request.get("stop"))  # not in the API, but it has its effect
     store = request.get("store")
@@ -161,7 +163,9 @@ def _take_options(request: Object, turn: Turn, style: ResponsesStyle, ignored: I
     _take_text(request, turn, ignored)
     _take_reasoning(request, turn, style, ignored)
     if request.get("metadata") is not None:
-        mapping(request["metadata"], ("metadata",))
+        metadata = mapping(request["metadata"], ("metadata",))
+        if not all(isinstance(value, str) for value in metadata.values()):
+            fail(("metadata",), "must have strings as values")
     truncation = request.get("truncation")
     if truncation not in (None, "disabled", "auto"):
         fail(("truncation",), "must be auto or disabled")
@@ -182,7 +186,8 @@ def _take_reasoning(request: Object, turn: Turn, style: ResponsesStyle, ignored:
     """Effort, and whether the thinking is shown. A client that only asks to see it wants it to be."""
     at = ("reasoning",)
     options = mapping(request["reasoning"], at) if request.get("reasoning") is not None else {}
-    ignored.update(f"reasoning.{key}" for key in options.keys() - _REASONING_OPTIONS)
+    unread = (key for key in options.keys() - _REASONING_OPTIONS if is_set(options[key]))
+    ignored.update(f"reasoning.{key}" for key in unread)
     thinking = parse_effort(options.get("effort"), (*at, "effort"), ignored)
     key = "summary" if options.get("summary") is not None else "generate_summary"
     summary = optional_text(options.get(key), at, key)

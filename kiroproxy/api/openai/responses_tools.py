@@ -57,7 +57,6 @@ class ResponseTools:
         self.forms: Forms = {}
         self.web_search: WebSearch | None = None
         self._ignored = ignored
-        self._flat: dict[tuple[str, str], str] = {}  # namespace and name → flat name
 
     def add_all(self, value: object, path: Path) -> None:
         """The ``tools`` field. Raises RequestError."""
@@ -73,7 +72,7 @@ class ResponseTools:
 
     def flat(self, namespace: str, name: str) -> str:
         """The flat name of a tool, offered or only in the history."""
-        known = self._flat.get((namespace, name))
+        known = self.offered.flat.get((namespace, name))
         if known is not None:
             return known
         return f"{namespace}__{name}" if namespace else name
@@ -84,10 +83,6 @@ class ResponseTools:
             kind = value.get("type")
             if isinstance(kind, str) and kind.startswith(PREFIX) and self.web_search:
                 return ToolChoice(ToolChoiceKind.NAMED, SEARCH_TOOL)
-            if kind == LOCAL_SHELL and LOCAL_SHELL in self.offered.names:
-                return ToolChoice(ToolChoiceKind.NAMED, LOCAL_SHELL)
-            if isinstance(value.get("name"), str) and isinstance(value.get("namespace"), str):
-                value = {**value, "name": self.flat(value["namespace"], value["name"])}
         choice = parse_tool_choice(value, path, self.offered, self._ignored)
         if not any(kind.startswith(PREFIX) for kind in self.offered.left_out):
             self.web_search = None  # not among the allowed ones
@@ -124,7 +119,7 @@ class ResponseTools:
         for index, entry in enumerate(array(tool.get("tools"), at)):
             inner = mapping(entry, (*at, index))
             name = filled_text(inner.get("name"), (*at, index), "name")
-            if (namespace, name) not in self._flat:
+            if (namespace, name) not in self.offered.flat:
                 self._add_member(namespace, name, about, inner, (*at, index))
                 about = ""  # said once, with its first tool
 
@@ -140,11 +135,12 @@ class ResponseTools:
         if len(self.offered.tools) > before:
             kind = FormKind.CUSTOM if flat in self.offered.custom else FormKind.FUNCTION
             self.forms[flat] = ToolForm(kind, name, namespace)
-            self._flat[namespace, name] = flat
+            self.offered.flat[namespace, name] = flat
 
     def _add_local_shell(self, tool: Object, path: Path) -> None:
         words = "Run a program on the user's machine and give back what it prints."
         self.offered.add(Tool(LOCAL_SHELL, words, _SHELL_SCHEMA), path)
+        self.offered.typed.add(LOCAL_SHELL)
         self.forms[LOCAL_SHELL] = ToolForm(FormKind.LOCAL_SHELL, LOCAL_SHELL)
 
     def _add_tool_search(self, tool: Object, path: Path) -> None:
@@ -156,6 +152,7 @@ class ResponseTools:
         words = optional_text(tool.get("description"), path, "description")
         schema = free_form(tool["parameters"], path, "parameters")
         self.offered.add(Tool(TOOL_SEARCH, words, schema), path)
+        self.offered.typed.add(TOOL_SEARCH)
         self.forms[TOOL_SEARCH] = ToolForm(FormKind.TOOL_SEARCH, TOOL_SEARCH)
 
 

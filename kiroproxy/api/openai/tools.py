@@ -34,12 +34,15 @@ _SCHEMA_KEYS: Final = ("parameters", "input_schema")
 
 @dataclass(slots=True)
 class Offered:
-    """What a tools list came to. ``custom``: names of the tools that take plain text. ``left_out``: types
-    of hosted tools, which are no functions: most of them do not exist here."""
+    """What a tools list came to. ``custom``: names of the tools that take plain text. ``typed``: names of
+    those that clients know by their type alone. ``flat``: namespace and name → the name offered.
+    ``left_out``: types of hosted tools, which are no functions: most of them do not exist here."""
 
     tools: list[Tool] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     custom: set[str] = field(default_factory=set)
+    typed: set[str] = field(default_factory=set)
+    flat: dict[tuple[str, str], str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
 
     def add(self, tool: Tool, path: Path) -> None:
@@ -99,7 +102,7 @@ def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> 
     body, at = _body(tool, path, "custom")
     name = filled_text(body.get("name"), at, "name")
     description = optional_text(body.get("description"), at, "description")
-    grammar = _grammar(body.get("format"), (*at, "format"))
+    grammar = _grammar(body.get("format"), (*at, "format"), ignored)
     schema = {
         "type": "object",
         "properties": {
@@ -114,12 +117,15 @@ def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> 
     offered.custom.add(name)
 
 
-def _grammar(value: object, path: Path) -> str:
+def _grammar(value: object, path: Path, ignored: Ignored) -> str:
     """``{"type": "grammar", "syntax": …, "definition": …}``, the two nested in Chat Completions."""
     if value is None:
         return ""
     form = mapping(value, path)
-    if form.get("type") != "grammar":
+    kind = optional_text(form.get("type"), path, "type")
+    if kind != "grammar":
+        if kind != "text" and form:
+            ignored.add("tools.format")
         return ""
     body, at = _body(form, path, "grammar")
     syntax = optional_text(body.get("syntax"), at, "syntax")
@@ -162,6 +168,8 @@ def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Igno
     if kind in ("function", "custom", "tool"):
         body, at = _body(choice, path, kind)
         return ToolChoice(ToolChoiceKind.NAMED, _offered_name(body, at, offered))
+    if kind in offered.typed:
+        return ToolChoice(ToolChoiceKind.NAMED, kind)
     if kind == "allowed_tools":
         return _allowed(*_body(choice, path, kind), offered)
     if kind in _WORDS:  # Anthropic's way to say it
@@ -183,9 +191,19 @@ def _worded(word: str, path: Path, offered: Offered) -> ToolChoice:
 
 def _offered_name(body: Object, path: Path, offered: Offered) -> str:
     name = filled_text(body.get("name"), path, "name")
-    if name not in offered.names:
+    namespace = optional_text(body.get("namespace"), path, "namespace")
+    found = offered.flat.get((namespace, name)) if namespace else name
+    if found not in offered.names:
         fail((*path, "name"), "no tool of this name is offered")
-    return name
+    return found
+
+
+def _namespace(body: Object, path: Path, offered: Offered) -> set[str]:
+    name = filled_text(body.get("name"), path, "name")
+    found = {flat for (namespace, _), flat in offered.flat.items() if namespace == name}
+    if not found:
+        fail((*path, "name"), "no namespace of this name is offered")
+    return found
 
 
 def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
@@ -196,6 +214,10 @@ def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
         kind = optional_text(tool.get("type"), at, "type") or "function"
         if kind in offered.left_out:
             kinds.add(kind)
+        elif kind in offered.typed:
+            allowed.add(kind)
+        elif kind == "namespace":
+            allowed |= _namespace(tool, at, offered)
         else:
             allowed.add(_offered_name(*_body(tool, at, kind), offered))
     offered.left_out &= kinds

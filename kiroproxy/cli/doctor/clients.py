@@ -12,8 +12,10 @@ from kiroproxy.cli.codex import PROVIDER, config_file, overriding_profile
 from kiroproxy.cli.doctor.examination import Examination
 from kiroproxy.cli.doctor.report import Line, fail, ok, skip, warn
 from kiroproxy.cli.setup.document import Document
+from kiroproxy.cli.setup.kept import MOST_BYTES
 from kiroproxy.cli.setup.values import value_at
 from kiroproxy.errors import ConfigError
+from kiroproxy.regular import read_regular
 from kiroproxy.values import is_loopback
 
 _SET_UP: Final = "kiroproxy claude writes them"
@@ -89,7 +91,7 @@ async def codex(exam: Examination) -> list[Line]:
 def _read(path: Path) -> dict[str, Any]:
     """Empty when there is none. Raises ConfigError."""
     try:
-        return Document(path.suffix, path.read_bytes()).parse()
+        return Document(path.suffix, read_regular(path, MOST_BYTES)).parse()
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -15,11 +15,12 @@ from kiroproxy.accounts.files import make_private_folder, write_bytes
 from kiroproxy.accounts.found import reason
 from kiroproxy.cli.setup.diff import unified
 from kiroproxy.cli.setup.document import Document
-from kiroproxy.cli.setup.kept import Kept, Original, digest
+from kiroproxy.cli.setup.kept import MOST_BYTES, Kept, Original, digest
 from kiroproxy.cli.setup.values import ABSENT, Keys, Wish
 from kiroproxy.cli.terminal import GREEN, RED, YELLOW, is_terminal, note, paint, say
 from kiroproxy.errors import ConfigError
 from kiroproxy.records import dataclass, replace
+from kiroproxy.regular import read_regular
 
 _PRIVATE: Final = 0o600
 _COLOURS: Final = {"+": GREEN, "-": RED, "@": YELLOW}
@@ -164,10 +165,11 @@ def make_private_folder_for(path: Path) -> None:
 def _read(path: Path) -> tuple[bytes | None, int]:
     """Content and permissions; None when there is no such file. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        return read_regular(path, MOST_BYTES), stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
         return None, _PRIVATE
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; nothing was changed") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({reason(error)})") from None
 

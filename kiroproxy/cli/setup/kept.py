@@ -27,6 +27,10 @@ from kiroproxy.errors import ConfigError
 from kiroproxy.records import dataclass, field
 
 FOLDER: Final = "client-setup"
+MOST_BYTES: Final = (
+    16_000_000  # of one file that we change; Claude Code keeps its history in such a one
+)
+_MOST_KEPT_BYTES: Final = 3 * 2 * MOST_BYTES  # of up to three of them, in base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Kept:
     def load(self) -> dict[Path, Original]:
         """By the file's path; empty when nothing is set up."""
         try:
-            value = read_json(self.path)
+            value = read_json(self.path, _MOST_KEPT_BYTES)
             return {Path(path): _from_json(entry) for path, entry in value["files"].items()}
         except FileNotFoundError:
             return {}

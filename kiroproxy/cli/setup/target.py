@@ -55,13 +55,18 @@ def check_url(text: str) -> str:
     """Raises ConfigError."""
     try:
         parts = urlsplit(text)
-        is_plain = parts.port != 0 and not (parts.username or parts.query or parts.fragment)
+        is_plain = parts.port != 0 and not (parts.query or parts.fragment)
     except ValueError:
         is_plain = False
-    if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname:
+    if (
+        not is_plain
+        or "@" in parts.netloc
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+    ):
         raise ConfigError("--url: must be an address such as http://127.0.0.1:8080")
     if not text.isascii() or not text.isprintable() or set(text) & set(" \"'\\"):
-        raise ConfigError("--url: must not hold spaces or quotes")
+        raise ConfigError("--url: must be plain ASCII, without spaces and quotes")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 

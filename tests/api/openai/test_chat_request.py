@@ -528,6 +528,45 @@ def test_fields_without_effect_are_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"modalities": ["text", "image"]}, ["modalities"]),
+        ({"stream_options": {"include_obfuscation": True}}, ["stream_options.include_obfuscation"]),
+        ({"stream_options": {"hum": None}, "reasoning": {"hum": None}}, []),
+        (
+            {"tools": [{"type": "custom", "custom": {"name": "a", "format": {"type": "regex"}}}]},
+            ["tools.format"],
+        ),
+        ({"tools": [{"type": "custom", "custom": {"name": "a", "format": {"type": "text"}}}]}, []),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_further_fields_without_effect_are_named(fields: dict[str, Any], names: list[str]) -> None:
+    assert parse(**fields).ignored == names
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        ({"role": "user", "content": "a", "hum": 1, "tool_calls": None}, ["messages.hum"]),
+        ({"role": "user", "content": "a", "tool_calls": [{"id": "c"}]}, ["messages.tool_calls"]),
+        ({"role": "tool", "tool_call_id": "c", "content": "a", "hum": 1}, ["messages.hum"]),
+        ({"role": "system", "content": "a", "refusal": "b"}, ["messages.refusal"]),
+        (
+            {"role": "assistant", "content": "a", "refusal": None, "annotations": [{}], "audio": None,
+             "function_call": None, "tool_calls": None, "reasoning_content": "b"},
+            [],
+        ),
+        ({"role": "assistant", "content": "a", "hum": [1]}, ["messages.hum"]),
+    ],
+)  # fmt: skip
+def test_keys_of_a_message_that_nobody_reads_are_named(
+    message: dict[str, Any], names: list[str]
+) -> None:
+    assert parse(messages=[{"role": "user", "content": "hi"}, message]).ignored == names
+
+
 def test_defaults_said_aloud_are_not_named() -> None:
     turn = parse(
         n=1, temperature=1, top_p=1, presence_penalty=0, frequency_penalty=0, logprobs=False,

@@ -364,6 +364,32 @@ def test_hosted_tools_are_named() -> None:
     assert parse(tools=[{"type": "image_generation"}, ECHO]).ignored == ["tools.image_generation"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "kept"),
+    [
+        ({"type": "function", "name": "echo", "namespace": "mcp__srv"}, ["mcp__srv__echo"]),
+        ({"type": "namespace", "name": "mcp__srv"}, ["mcp__srv__echo"]),
+        ({"type": "local_shell"}, ["local_shell"]),
+        ({"type": "tool_search"}, ["tool_search"]),
+        ({"type": "function", "name": "echo"}, ["echo"]),
+    ],
+    ids=str,
+)
+def test_allowed_tools_of_every_kind(entry: dict[str, Any], kept: list[str]) -> None:
+    search = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+    tools = [ECHO, NAMESPACE, {"type": "local_shell"}, search]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [entry]}
+    turn = parse(tools=tools, tool_choice=choice)
+    assert [tool.name for tool in turn.tools] == kept
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.ANY)
+
+
+def test_the_clients_tool_search_can_be_chosen() -> None:
+    search = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+    turn = parse(tools=[ECHO, search], tool_choice={"type": "tool_search"})
+    assert turn.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "tool_search")
+
+
 def test_tool_choice() -> None:
     choices = {
         "auto": ToolChoice(),
@@ -457,6 +483,33 @@ def test_what_has_no_effect_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"modalities": ["text"]}, []),
+        ({"stream_options": {"include_obfuscation": True}}, ["stream_options.include_obfuscation"]),
+        ({"stream_options": {"include_obfuscation": False}}, []),
+        ({"stream_options": {"hum": 1}}, ["stream_options.hum"]),
+        ({"reasoning": {"context": None}}, []),
+        (
+            {"tools": [{"type": "custom", "name": "a", "format": {"type": "regex"}}]},
+            ["tools.format"],
+        ),
+        ({"tools": [{"type": "web_search", "external_web_access": True}]}, []),
+        (
+            {"tools": [{"type": "web_search", "external_web_access": False}]},
+            ["tools.external_web_access"],
+        ),
+        ({"tools": [{"type": "web_search", "filters": {"hum": 1}}]}, ["tools.filters.hum"]),
+        ({"tools": [{"type": "web_search", "hum": 1}]}, ["tools.hum"]),
+        ({"tools": [{"type": "web_search", "filters": None, "user_location": None}]}, []),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_further_fields_without_effect_are_named(fields: dict[str, Any], names: list[str]) -> None:
+    assert parse(**fields).ignored == names
+
+
 def test_codex_names_its_conversation() -> None:
     headers = {"session-id": "s", "thread-id": "t"}
     assert parse(headers=headers).session == "t"
@@ -519,6 +572,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": [ECHO, ECHO]}, "tools.1.name"),
     ({"tool_choice": "sometimes"}, "tool_choice"),
     ({"tool_choice": {"type": "function", "name": "none"}}, "tool_choice.name"),
+    ({"tool_choice": {"type": "local_shell"}}, "tool_choice.type"),
+    (
+        {"tools": [ECHO], "tool_choice": {"type": "function", "name": "echo", "namespace": "n"}},
+        "tool_choice.name",
+    ),
+    (
+        {
+            "tools": [ECHO],
+            "tool_choice": {"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]},
+        },
+        "tool_choice.tools.0.name",
+    ),
     ({"parallel_tool_calls": 1}, "parallel_tool_calls"),
     ({"max_output_tokens": 0}, "max_output_tokens"),
     ({"reasoning": 7}, "reasoning"),
@@ -526,6 +591,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
     ({"include": "all"}, "include"),
     ({"metadata": []}, "metadata"),
+    ({"metadata": {"a": 7}}, "metadata"),
+    ({"stream_options": 7}, "stream_options"),
+    ({"tools": [{"type": "web_search", "filters": []}]}, "tools.0.filters"),
+    ({"tools": [{"type": "web_search", "filters": ""}]}, "tools.0.filters"),
     ({"truncation": "some"}, "truncation"),
     ({"background": True}, "background"),
     ({"conversation": "conv_1"}, "conversation"),

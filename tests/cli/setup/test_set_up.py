@@ -339,3 +339,36 @@ def test_two_at_once(tmp_path: Path, more: tuple[str, ...]) -> None:
         first.communicate()
         os.close(ours)
         os.close(theirs)
+
+
+def test_a_long_history_in_the_state_file_comes_back(tmp_path: Path) -> None:
+    """Claude Code keeps much more than settings in ~/.claude.json."""
+    state = tmp_path / ".claude.json"
+    before = json.dumps({"projects": {f"/p/{n}": {"history": ["x" * 900]} for n in range(5000)}})
+    assert len(before) > 4_500_000
+    state.write_text(before)
+    claude(tmp_path, "--yes")
+    assert json.loads(state.read_text())["hasCompletedOnboarding"] is True
+    claude(tmp_path, "--undo", "--yes")
+    assert state.read_text() == before
+
+
+@pytest.mark.parametrize("name", [".claude/settings.json", ".codex/config.toml"])
+@pytest.mark.parametrize("kind", ["pipe", "large"])
+def test_what_is_no_settings_file_is_refused(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as file:
+            file.truncate(17_000_000)
+    done = run(tmp_path, "codex" if "codex" in name else "claude", "--key", KEY, "--yes")
+    assert done.returncode == 2
+    assert ("is not a regular file" if kind == "pipe" else "is bigger than") in done.stderr
+
+
+def test_a_password_in_the_address_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "claude", "--key", KEY, "--yes", "--url", "http://:secret@h")
+    assert done.returncode == 2
+    assert "secret" not in done.stderr
