@@ -9,6 +9,7 @@ as a function with one text property, which ``unwrap`` takes out of the answer a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kiroproxy.api.checks import (
@@ -27,7 +28,6 @@ from kiroproxy.api.hosted import is_hosted
 from kiroproxy.api.ignored import Ignored
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind
-from kiroproxy.records import dataclass, field
 
 _SCHEMA_KEYS: Final = ("parameters", "input_schema")
 
