@@ -9,10 +9,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from functools import partial
-
-import anyio
 
 from kiroproxy import clientkey
 from kiroproxy.accounts import (
@@ -54,6 +51,7 @@ from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.logs import Sparing
 from kiroproxy.metrics import Metrics
+from kiroproxy.records import dataclass, replace
 from kiroproxy.relay import Relay
 from kiroproxy.reloading import Recipes, Reloading, own_ids
 from kiroproxy.retry import RetryPolicy
@@ -118,12 +116,14 @@ class App:
         """Listen and serve. Raises ConfigError, or OSError when the address cannot be had; ``stop``
         is to be called all the same."""
         config = self._config
-        if not await anyio.to_thread.run_sync(claim_folder, config.state_dir):
-            _log.warning("others can write into the state folder %s; choose one of yours", config.state_dir)
+        if not await asyncio.to_thread(claim_folder, config.state_dir):
+            _log.warning(
+                "others can write into the state folder %s; choose one of yours", config.state_dir
+            )
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
-        seen = await anyio.to_thread.run_sync(own_ids, config.state_dir)
-        loaded = await anyio.to_thread.run_sync(_load_sign_ins, config)
-        database = await anyio.to_thread.run_sync(Database.open, config.state_dir / FILE_NAME)
+        seen = await asyncio.to_thread(own_ids, config.state_dir)
+        loaded = await asyncio.to_thread(_load_sign_ins, config)
+        database = await asyncio.to_thread(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
         ledger = Ledger(database, self._clock, config.usage.retention_days)
         feed = Feed()

@@ -5,10 +5,9 @@ Monotonic and wall time never share a name: ``*_at_s`` is monotonic, ``*_at_epoc
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
-
-import anyio
 
 
 class Clock(Protocol):
@@ -32,4 +31,4 @@ class SystemClock:
     wall = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        await asyncio.sleep(seconds)

@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import anyio.to_thread
-
 from kiroproxy.batches import Job, Row, Rows, Work, is_broken, primary, transaction, write_batch
 from kiroproxy.errors import StorageError
 from kiroproxy.private import make_folders
@@ -98,7 +96,7 @@ class Database:
         except StorageError:
             await self.run(_nothing)  # if it was damage, there is another file by now
         try:
-            return await anyio.to_thread.run_sync(self._read, work)
+            return await asyncio.to_thread(self._read, work)
         except _Broken:
             self._is_suspect = True  # the writer, with pages of its own, may never notice
             return await self.run(work)
@@ -130,7 +128,7 @@ class Database:
             self._is_closed = True
             self._jobs.put(None)
             self._hurry.set()
-        await anyio.to_thread.run_sync(self._thread.join)
+        await asyncio.to_thread(self._thread.join)
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"

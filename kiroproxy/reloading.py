@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import anyio.to_thread
 
 from kiroproxy import clientkey
 from kiroproxy.accounts import AccountManager, AccountSettings, LoadResult
@@ -22,6 +19,7 @@ from kiroproxy.config import Config
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.handlers.answers import Serving
 from kiroproxy.handlers.models import ModelsHandler
+from kiroproxy.records import dataclass
 from kiroproxy.relay import Relay
 from kiroproxy.retry import RetryPolicy
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls
@@ -109,11 +107,11 @@ class Reloading:
     async def apply(self, config: Config) -> None:
         """Take ``config`` up. Raises ConfigError, and changes nothing then."""
         async with self._turn:
-            loaded = await anyio.to_thread.run_sync(self._recipes.sign_ins, config)
+            loaded = await asyncio.to_thread(self._recipes.sign_ins, config)
             key = config.server.client_token
             if key is None:
                 folder = self._config.state_dir
-                key = await anyio.to_thread.run_sync(clientkey.load_or_create, folder)
+                key = await asyncio.to_thread(clientkey.load_or_create, folder)
             recipes, serving, limits = self._recipes, self._serving, config.limits
             reading = await serving.system_prompt.read(config.prompt)
             settings, timeouts = recipes.accounts(config), recipes.timeouts(config)
@@ -154,7 +152,7 @@ class Reloading:
         ``seen``: ``own_ids`` from before the sign-ins were loaded."""
         while True:
             await asyncio.sleep(LOOK_S)
-            found = await anyio.to_thread.run_sync(own_ids, self._config.state_dir)
+            found = await asyncio.to_thread(own_ids, self._config.state_dir)
             if found != seen:
                 seen = found
                 await self._take_sign_ins()
@@ -163,7 +161,7 @@ class Reloading:
         async with self._turn:
             config = self._config
             try:
-                loaded = await anyio.to_thread.run_sync(self._recipes.sign_ins, config)
+                loaded = await asyncio.to_thread(self._recipes.sign_ins, config)
                 await self._accounts.replace(loaded.credentials, self._recipes.accounts(config))
             except KiroProxyError as error:
                 _log.warning("sign-ins could not be read again: %s", error.message)

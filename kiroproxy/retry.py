@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from kiroproxy.errors import (
     ConnectError,
@@ -15,6 +14,7 @@ from kiroproxy.errors import (
     UpstreamRefusedError,
 )
 from kiroproxy.kiro.replies import Action, Remedy
+from kiroproxy.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

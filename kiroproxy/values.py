@@ -102,7 +102,9 @@ def parse_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("must not begin with ~ and a user that this machine does not know") from None
+        raise ValueError(
+            "must not begin with ~ and a user that this machine does not know"
+        ) from None
 
 
 def parse_url(text: str) -> str:

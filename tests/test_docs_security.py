@@ -27,7 +27,9 @@ def test_named_test_exists(path: str, name: str) -> None:
 
 
 def test_every_defence_has_a_test() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "| attack |" not in line]
+    rows = [
+        line for line in PAGE.splitlines() if line.startswith("| ") and "| attack |" not in line
+    ]
     without = [row for row in rows if "`tests/" not in row]
     assert len(rows) > 40
     assert [row.split("|")[1].strip() for row in without] == [

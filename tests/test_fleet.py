@@ -16,7 +16,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from anyio import to_thread
 
 from kiroproxy.accounts import (
     AccountManager,
@@ -36,6 +35,7 @@ from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.usage.record import Trace
 from tests.accounts.fakes import START_EPOCH_S, FakeService, credential
+from tests.threads import threads_idle
 
 WORKERS = 48
 CONCURRENCY = 16
@@ -74,12 +74,10 @@ class JumpingClock:
         await future
 
     async def drive(self, work: asyncio.Future[object]) -> None:
-        limiter = to_thread.current_default_thread_limiter()
         while not work.done():
             for _ in range(16):
                 await asyncio.sleep(0)
-            while limiter.borrowed_tokens:
-                await asyncio.sleep(0.0002)
+            await threads_idle()
             self._wake()
 
     def _wake(self) -> None:

@@ -40,6 +40,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "logs",
         "metrics",
         "private",
+        "records",
         "regular",
         "secret",
         "clientkey",

@@ -14,7 +14,11 @@ from kiroproxy.structured import StructuredRelay
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.usage.record import Trace
 
-SCHEMA: dict[str, object] = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+SCHEMA: dict[str, object] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+}
 
 
 @dataclass

@@ -12,15 +12,13 @@ token that the disk still holds is dead.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-import anyio.to_thread
 
 from kiroproxy.accounts import cli_stores
 from kiroproxy.accounts.entries import (
@@ -41,6 +39,7 @@ from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.kiro.identity import CredentialKind
+from kiroproxy.records import dataclass, replace
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")
@@ -258,7 +257,7 @@ class TokenStore:
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    return await anyio.to_thread.run_sync(work)
+    return await asyncio.to_thread(work)
 
 
 def _why(error: Exception) -> str:

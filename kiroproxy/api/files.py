@@ -9,7 +9,9 @@ from kiroproxy.api.checks import Path, fail
 from kiroproxy.api.media import head, image_format
 from kiroproxy.api.turn import Document, Image, Text
 
-TAKEN_BYTES: Final = 20_000_000  # per image, decoded; what is over the service's limit is scaled down
+TAKEN_BYTES: Final = (
+    20_000_000  # per image, decoded; what is over the service's limit is scaled down
+)
 IMAGE_TYPES: Final = {
     "image/png": "png",
     "image/jpeg": "jpeg",

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import orjson
@@ -55,6 +54,7 @@ from kiroproxy.api.turn import (
     WebSearch,
 )
 from kiroproxy.errors import IncompleteAnswerError
+from kiroproxy.records import replace
 
 _DESCRIPTION: Final = (
     "Search the web. Returns titles, addresses, dates and excerpts of pages. Use it for what may have "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kiroproxy.cli.options import add_command, add_json, add_settings
@@ -22,6 +21,7 @@ from kiroproxy.cli.terminal import (
     say_json,
     table,
 )
+from kiroproxy.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kiroproxy import logs
 from kiroproxy.app import App, Running
@@ -30,7 +31,9 @@ from kiroproxy.cli.supervisor import Link
 from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
-from kiroproxy.simulator import Simulator
+
+if TYPE_CHECKING:
+    from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
 _DEMO_REPLACES = {"KIRO_API_URL", "KIRO_SOCIAL_AUTH_URL", "KIRO_OIDC_URL", "KIRO_REGION"}
@@ -48,6 +51,8 @@ def serve(flags: dict[str, str], named: str | None) -> int:
 def serve_demo(flags: dict[str, str], named: str | None) -> int:
     """In front of a simulator. Nothing of the user's own may leak into it: neither a sign-in nor an
     address."""
+    from kiroproxy.simulator import Simulator
+
     with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
         names = {s.name for s in SETTINGS} - _DEMO_REPLACES
         dotenv = read_dotenv()

@@ -10,9 +10,7 @@ import json
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from kiroproxy.config.peers import (
 )
 from kiroproxy.config.table import CREDENTIAL_SETTINGS, SECRET_CREDENTIALS, SETTINGS
 from kiroproxy.errors import ConfigError
+from kiroproxy.records import dataclass, field
 from kiroproxy.regular import open_regular
 
 VARIABLE: Final = "KIROPROXY_CONFIG"
@@ -118,6 +117,8 @@ def read(path: Path, home: Path) -> ConfigFile:
 
 
 def _take_toml(found: ConfigFile, text: str, home: Path) -> None:
+    import tomllib  # most have no such file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

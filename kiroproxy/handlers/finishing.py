@@ -12,9 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-import anyio
-import anyio.to_thread
-
 from kiroproxy.api.checks import Path, fail
 from kiroproxy.api.pictures import excess, place_fetched, place_scaled
 from kiroproxy.api.scaling import INSTALL, Scale
@@ -47,7 +44,7 @@ class Finisher:
         self._fetcher = fetcher
         self._scale = scale
         self._request_s = request_s
-        self._scaling = anyio.CapacityLimiter(_SCALED_AT_ONCE)
+        self._scaling = asyncio.Semaphore(_SCALED_AT_ONCE)
 
     async def finish(self, turn: Turn) -> None:
         """Complete the blocks in ``turn.unfinished``. Raises RequestError, which names the field."""
@@ -71,7 +68,7 @@ class Finisher:
             if len(by_url) > MAX_URLS:
                 fail(item.path, f"a request must not name more than {MAX_URLS} URLs")
         room, fetcher = Room(FETCHED_BYTES), self._fetcher
-        places = anyio.Semaphore(FETCHES_AT_ONCE)
+        places = asyncio.Semaphore(FETCHES_AT_ONCE)
 
         async def fetch_one(same: list[Unfinished]) -> None:
             async with places:
@@ -95,7 +92,8 @@ class Finisher:
             place_scaled(image, *scale(binascii.a2b_base64(image.data), image.format))
 
         try:
-            await anyio.to_thread.run_sync(fit, limiter=self._scaling)
+            async with self._scaling:
+                await asyncio.to_thread(fit)
         except MediaError as error:
             fail(path, error.message)
 
@@ -106,7 +104,7 @@ async def _fetch(fetcher: Fetching, same: list[Unfinished], room: Room) -> None:
         found = await fetcher.fetch(same[0].url, room)
     except MediaError as error:
         fail(same[0].path, error.message)
-    await anyio.to_thread.run_sync(_place, same, found)  # megabytes of base64
+    await asyncio.to_thread(_place, same, found)  # megabytes of base64
 
 
 def _place(same: list[Unfinished], found: Fetched) -> None:
@@ -124,10 +122,13 @@ async def _all_of(jobs: list[Callable[[], Awaitable[None]]]) -> None:
             await job()
         except KiroProxyError as error:
             errors.append(error)
-            tasks.cancel_scope.cancel()
+            raise
 
-    async with anyio.create_task_group() as tasks:
-        for job in jobs:
-            tasks.start_soon(guarded, job)
-    if errors:
-        raise errors[0]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for job in jobs:
+                tasks.create_task(guarded(job))
+    except ExceptionGroup:
+        if errors:
+            raise errors[0] from None
+        raise

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import anyio.to_thread
 
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.config import Prompt
 from kiroproxy.errors import ConfigError
+from kiroproxy.records import dataclass
 from kiroproxy.regular import open_regular
 
 _log = logging.getLogger("kiroproxy.prompt")
@@ -54,7 +53,7 @@ class SystemPrompt:
         if prompt.file is None:
             return Reading(prompt, "", None)
         try:
-            text, stamp = await anyio.to_thread.run_sync(_read, prompt.file)
+            text, stamp = await asyncio.to_thread(_read, prompt.file)
         except (OSError, ValueError) as error:
             why = _why(error)
             raise ConfigError(f"SYSTEM_PROMPT_FILE_PATH: cannot be read ({why})") from None
@@ -80,9 +79,9 @@ class SystemPrompt:
             return
         self._look_at_s = now_s + LOOK_S
         try:
-            if await anyio.to_thread.run_sync(_stamp, path) == self._stamp:
+            if await asyncio.to_thread(_stamp, path) == self._stamp:
                 return
-            text, stamp = await anyio.to_thread.run_sync(_read, path)
+            text, stamp = await asyncio.to_thread(_read, path)
         except (OSError, ValueError) as error:
             if not self._is_lost:
                 _log.warning(

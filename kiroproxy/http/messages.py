@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from kiroproxy.records import dataclass, field
 
 RawHeader = tuple[bytes, bytes]
 

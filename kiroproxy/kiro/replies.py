@@ -16,7 +16,6 @@ What each means stands in ``refusals.ROWS``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ import orjson
 from kiroproxy.errors import UpstreamRefusedError
 from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refusals import TOO_LONG, Action, Health, Remedy, Row, choose_row
+from kiroproxy.records import dataclass
 
 __all__ = [
     "Action",

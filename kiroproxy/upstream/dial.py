@@ -13,10 +13,8 @@ import itertools
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, Final, cast
-
-import anyio
 
 from kiroproxy.errors import ConnectError, PeerProtocolError, TransportError
 from kiroproxy.upstream.connection import Connection
@@ -166,31 +164,47 @@ async def connect_socket(host: str, port: int, resolver: Resolver = resolve) -> 
     if len(addresses) == 1:  # nobody to race against
         return await _connect(addresses[0])
     errors: list[OSError] = []
-    winners: list[socket.socket] = []
+    racing: set[asyncio.Task[socket.socket]] = set()
+    try:
+        while addresses or racing:
+            if addresses:
+                address, *addresses = addresses
+                racing.add(asyncio.create_task(_connect(address)))
+            # The next one starts when one has failed, or when the last has had its time.
+            timeout_s = HAPPY_EYEBALLS_DELAY_S if addresses else None
+            done, racing = await asyncio.wait(
+                racing, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            winners, lost = _outcomes(done)
+            errors += lost
+            if winners:
+                _close_all(winners[1:])
+                return winners[0]
+    finally:
+        await _give_up(racing)
+    raise errors[0]
 
-    async def attempt(address: Address, failed: anyio.Event) -> None:
+
+def _outcomes(
+    done: Iterable[asyncio.Task[socket.socket]],
+) -> tuple[list[socket.socket], list[OSError]]:
+    """The sockets that were connected, and why others were not. Other exceptions are raised."""
+    winners, errors = [], []
+    for task in done:
         try:
-            winners.append(await _connect(address))
+            winners.append(task.result())
         except OSError as error:
             errors.append(error)
-            failed.set()
-        else:
-            tasks.cancel_scope.cancel()
+    return winners, errors
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            for address in addresses:
-                failed = anyio.Event()
-                tasks.start_soon(attempt, address, failed)
-                with anyio.move_on_after(HAPPY_EYEBALLS_DELAY_S):
-                    await failed.wait()
-    except BaseException:
-        _close_all(winners)
-        raise
-    _close_all(winners[1:])
-    if winners:
-        return winners[0]
-    raise errors[0]
+
+async def _give_up(racing: Collection[asyncio.Task[socket.socket]]) -> None:
+    """End the attempts that are not needed any more, and close what they have connected meanwhile."""
+    for task in racing:
+        task.cancel()
+    for outcome in await asyncio.gather(*racing, return_exceptions=True):
+        if isinstance(outcome, socket.socket):
+            outcome.close()
 
 
 async def _connect(address: Address) -> socket.socket:

@@ -11,15 +11,13 @@ load; the standard library cannot.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
-
-import anyio.to_thread
-import truststore
 
 from kiroproxy.errors import ConfigError
 
@@ -41,7 +39,7 @@ async def load_tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     Honours SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL does: they stand in for the system's CAs.
     Raises ConfigError when they name nothing usable, or when the system has no CAs.
     """
-    return await anyio.to_thread.run_sync(build_tls_context, environ)
+    return await asyncio.to_thread(build_tls_context, environ)
 
 
 def build_tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -52,6 +50,8 @@ def build_tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _load_given(context, ca_file or None, ca_dir or None)
     elif sys.platform in ("darwin", "win32"):
+        import truststore  # not needed elsewhere, and 4 ms to import
+
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -7,6 +7,7 @@ prompt is the user's own text.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -17,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import anyio.to_thread
 import orjson
 
 from kiroproxy.api.events import AnswerEvent
@@ -85,7 +85,7 @@ class PromptLog:
 
     async def close(self) -> None:
         """Write what waits."""
-        await anyio.to_thread.run_sync(self._thread.shutdown)
+        await asyncio.to_thread(self._thread.shutdown)
 
     def _keep(self, record: RequestRecord, body: bytes, events: list[AnswerEvent]) -> None:
         try:

@@ -8,8 +8,6 @@ import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from anyio import to_thread
-
 from kiroproxy.accounts.entries import Credential, Place, Tokens, fingerprint, long_lived
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.kiro.hosts import ProfileArn
@@ -19,6 +17,7 @@ from kiroproxy.kiro.refresh import RefreshInputs
 from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.usage import UsageLimits
 from kiroproxy.secret import Secret
+from tests.threads import threads_idle
 
 MARK = "SECRETMARK"
 ARN = "arn:aws:codewhisperer:us-east-1:111122223333:profile/ABCDEFGHIJKL"
@@ -62,12 +61,10 @@ class ManualClock:
 
 async def settle() -> None:
     """Let everything that is ready run to its next wait, work in threads included."""
-    limiter = to_thread.current_default_thread_limiter()
     for _ in range(8):
         for _ in range(8):
             await asyncio.sleep(0)
-        while limiter.borrowed_tokens:
-            await asyncio.sleep(0.0005)
+        await threads_idle()
 
 
 @dataclass

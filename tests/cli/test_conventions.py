@@ -86,6 +86,26 @@ def test_a_command_loads_only_what_it_needs(line: list[str], heavy: str, tmp_pat
     assert done.returncode == 0, done.stderr
 
 
+def test_a_server_loads_nothing_of_the_demo_and_of_other_commands(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "kiroproxy", "server", "--port", "0"],
+        env=environment(tmp_path, KIRO_API_KEY="ksk_" + "k" * 32),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    while "http://" not in server.stdout.readline():
+        assert server.poll() is None
+    server.terminate()
+    _, told = server.communicate(timeout=30)
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "kiroproxy.app" in loaded
+    cold = {"kiroproxy.simulator", "kiroproxy.cli.login", "kiroproxy.cli.doctor", "http.client"}
+    assert not loaded & (cold | {"anyio", "tomllib", "truststore", "PIL"})
+
+
 @pytest.mark.parametrize("line", [["--help"], ["models"], ["read", "--json"]])
 def test_reader_that_leaves_is_no_noise(line: list[str], tmp_path: Path) -> None:
     reading, writing = os.pipe()

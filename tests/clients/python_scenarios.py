@@ -75,7 +75,9 @@ def langchain(chat: Callable[..., Any]) -> Seen:
     streamed = None
     for piece in handy.stream([asked]):
         streamed = piece if streamed is None else streamed + piece
-    results = [ToolMessage(f"{c['args']['city']}: dry", tool_call_id=c["id"]) for c in called.tool_calls]
+    results = [
+        ToolMessage(f"{c['args']['city']}: dry", tool_call_id=c["id"]) for c in called.tool_calls
+    ]
     return {
         "text": hello.text,
         "usage": hello.usage_metadata,

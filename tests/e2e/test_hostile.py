@@ -303,7 +303,9 @@ async def test_stranger_is_refused_in_his_dialect_before_his_body_comes(
 ) -> None:
     async with house(tmp_path) as home:
         reader, writer = await home.connect()
-        writer.write(request_bytes("POST", route, b"", {"x-api-key": "", "Content-Length": "30000000"}))
+        writer.write(
+            request_bytes("POST", route, b"", {"x-api-key": "", "Content-Length": "30000000"})
+        )
         answer = await read_answer(reader)
         assert answer.status == 401
         assert answer.json["error"]["type"] == "authentication_error"

@@ -79,9 +79,7 @@ REFUSALS: dict[str, Callable[[], Iterator[bytes]]] = {
     ),
     "JSON in place of a stream": whole(sized(b"200 OK", b'{"message":"HOSTILE"}')),
     "a page": whole(
-        sized(
-            b"200 OK", b"<script>alert(1)</script>" * 10_000, b"Content-Type: text/html"
-        )
+        sized(b"200 OK", b"<script>alert(1)</script>" * 10_000, b"Content-Type: text/html")
     ),
     "SSH": whole(b"SSH-2.0-OpenSSH_9.9\r\n"),
     "noise": whole(bytes(range(256)) * 100),

@@ -73,13 +73,18 @@ async def test_nothing_but_the_one_port_is_listened_on(tmp_path: Path) -> None:
 async def test_the_key_stands_in_no_argument_and_no_answer(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         assert KEY.encode() not in Path("/proc/self/cmdline").read_bytes()
-        for path in ("/", "/health", "/api/usage", "/api/requests", "/metrics", "/static/index.html"):
+        for path in (
+            "/",
+            "/health",
+            "/api/usage",
+            "/api/requests",
+            "/metrics",
+            "/static/index.html",
+        ):
             answer = await home.send("GET", path, b"", {"Host": "localhost"})
             assert answer.status == 200
             assert KEY.encode() not in answer.body
             assert KEY not in str(answer.headers)
-
-
 
 
 @pytest.mark.usefixtures("careless")

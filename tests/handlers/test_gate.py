@@ -25,7 +25,10 @@ RIGHT = {
     "bearer": [(b"authorization", b"Bearer " + KEY.encode())],
     "bearer in capitals, more spaces": [(b"authorization", b"BEARER   " + KEY.encode())],
     "both, the same": [(b"x-api-key", KEY.encode()), (b"authorization", b"Bearer x")],
-    "an empty x-api-key beside it": [(b"x-api-key", b""), (b"authorization", b"Bearer " + KEY.encode())],
+    "an empty x-api-key beside it": [
+        (b"x-api-key", b""),
+        (b"authorization", b"Bearer " + KEY.encode()),
+    ],
 }
 WRONG = {
     "nothing": [],

@@ -65,7 +65,9 @@ async def test_every_answer_carries_the_request_id_and_a_date() -> None:
 
 async def test_cors_on_api_routes_only() -> None:
     async with bench() as b:
-        await b.feed(request("GET", "/v1/models"), request("GET", "/health"), request("PUT", "/v1/models"))
+        await b.feed(
+            request("GET", "/v1/models"), request("GET", "/health"), request("PUT", "/v1/models")
+        )
         models, health, refused = parse_answers(b.transport.written, "GET", "GET", "PUT")
         assert models.headers["access-control-allow-origin"] == "*"
         assert "retry-after" in models.headers["access-control-expose-headers"]

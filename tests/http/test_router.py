@@ -101,7 +101,9 @@ def test_options_elsewhere_grants_nothing() -> None:
     assert not found.api
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/v1/responses", "/claude-kiro-oauth/v1/responses"])
+@pytest.mark.parametrize(
+    "path", ["/v1/responses", "/v1/v1/responses", "/claude-kiro-oauth/v1/responses"]
+)
 def test_websocket_is_refused_with_426_without_any_such_route(path: str) -> None:
     found = match("GET", path, (b"upgrade", b"WebSocket"))
     assert found.error is not None

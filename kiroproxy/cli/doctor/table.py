@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.cli.doctor import (
@@ -16,6 +15,7 @@ from kiroproxy.cli.doctor import (
 )
 from kiroproxy.cli.doctor.examination import Examination
 from kiroproxy.cli.doctor.report import Line
+from kiroproxy.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

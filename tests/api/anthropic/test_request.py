@@ -319,7 +319,11 @@ def test_content_by_url_waits_to_be_fetched() -> None:
     result = {"type": "tool_result", "tool_use_id": "t", "content": [picture]}
     turn = parse(messages=[{"role": "user", "content": [picture, paper, result, image()]}])
     first, second, third, fourth = turn.messages[0].blocks
-    assert (first, second, fourth) == (Image("", ""), Document("Paper", "pdf", ""), Image("png", PNG))
+    assert (first, second, fourth) == (
+        Image("", ""),
+        Document("Paper", "pdf", ""),
+        Image("png", PNG),
+    )
     assert isinstance(third, ToolResult)
     at = ("messages", 0, "content")
     assert [(item.path, item.url) for item in turn.unfinished] == [
