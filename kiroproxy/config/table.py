@@ -227,7 +227,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "KIROPROXY_RESPONSE_STORE_MB", parse_whole(1, 10_000), "64", "MB",
-        "how much room kept responses may take; the oldest go first",
+        "how much room kept responses may take; the oldest go first, one over a quarter is not kept",
     ),
     Setting(
         "KIROPROXY_CODEX_PAUSE_S", parse_pause, "1", "s",
