@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from bench import goals
 from bench.load_client import Connection, Reply, connect_many, dechunked, http_request, numbers_in
 from bench.loops import loop_name, run
 from bench.processes import START_TIMEOUT_S, Process, free_port
@@ -455,7 +456,7 @@ def main() -> int:
             results = run(measure(bench, arguments.only))
         finally:
             bench.upstream.stop()
-    print(table(results))
+    print(f"{table(results)}\n\n{goals.table(results)}")
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return 0

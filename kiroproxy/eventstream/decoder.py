@@ -79,7 +79,7 @@ class FrameDecoder:
             whole = bytes(self._tail)
             self._tail = bytearray()
         else:
-            whole = bytes(data)  # no copy when it is bytes already
+            whole = data if type(data) is bytes else bytes(data)
         frames: list[Frame] = []
         try:
             self._split(whole, frames)

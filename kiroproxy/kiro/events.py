@@ -94,6 +94,11 @@ class EventParser:
         """One event per frame, in order. Never raises: an exception frame, or one that does not hold
         what its type promises, becomes a FAULT, and the frames behind it are dropped."""
         known = _known_parsers
+        if len(frames) == 1 and known.get(frames[0][0]) is _parse_text:  # at a model's pace
+            try:
+                return [_parse_text(frames[0][1])]
+            except UpstreamError as fault:
+                return [(FAULT, fault)]
         events: list[KiroEvent] = []
         try:
             for headers, payload in frames:

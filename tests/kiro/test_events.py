@@ -396,3 +396,18 @@ def test_parse_never_raises_and_ends_with_its_fault(frames: list[bytes]) -> None
     for event in events:
         if event[0] == TEXT:
             assert type(event[1]) is str
+
+
+PAYLOADS = [b'{"content":"a"}', b'{"content":"a","modelId":"m"}', b'{"content":""}', b"{}"]
+BROKEN = [b"[]", b"{", b'{"content":7}', b"\xff", b'{"content":"a","modelId":7}']
+
+
+@pytest.mark.parametrize("payload", PAYLOADS + BROKEN)
+def test_a_frame_alone_is_read_like_one_among_others(payload: bytes) -> None:
+    first = encode_event("assistantResponseEvent", b'{"content":"first"}')
+    frame = encode_event("assistantResponseEvent", payload)
+    parser, decoder = EventParser(), FrameDecoder()
+    _, among = parser.parse(decoder.feed(first + frame))  # the header block is known from here on
+    (alone,) = parser.parse(decoder.feed(frame))
+    assert alone[0] == among[0] == (FAULT if payload in BROKEN else TEXT)
+    assert [str(part) for part in alone] == [str(part) for part in among]

@@ -119,6 +119,8 @@ class MessagesEncoder:
         comprehension and one join: no event is built or looked at twice.
         """
         if self._block is Block.TEXT:
+            if len(batch) == 1 and batch[0][0] == TEXT:
+                return b"%b%b%b" % (self._before, _dumps(batch[0][1]), _DELTA_END)
             texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
             if texts and len(texts) == len(batch):
                 return b"%b%b%b" % (self._before, self._between.join(texts), _DELTA_END)

@@ -93,6 +93,8 @@ class ChatEncoder:
     def events(self, batch: list[AnswerEvent]) -> bytes:
         """All events of one upstream read as one buffer; text alone is one join."""
         if self._open is Open.NONE:
+            if len(batch) == 1 and batch[0][0] == TEXT and self._citations is None:
+                return b"%b%b}%b" % (self._text_before, _dumps(batch[0][1]), self._after)
             texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
             if texts and len(texts) == len(batch) and not self._add_cited(batch):
                 joined = self._text_between.join(texts)
