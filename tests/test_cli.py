@@ -70,9 +70,10 @@ def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[s
     with _started(home, *arguments, **environment) as process:
         said = _said(process)
         url = re.search(r"serves on (\S+)", said)
-        key = re.search(r"key: (\S+)", said)
+        key = re.search(r"^key: (?:the one in )?(.+)$", said, re.MULTILINE)
         assert url and key, said + process.communicate(timeout=5)[1]
-        yield url[1], key[1], said
+        kept = Path(key[1])
+        yield url[1], kept.read_text().strip() if kept.is_absolute() else key[1], said
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0, errors

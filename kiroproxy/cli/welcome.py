@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from kiroproxy import __version__, clientkey
 from kiroproxy.app import Running
 from kiroproxy.cli import environment
@@ -32,7 +34,8 @@ def hidden_key(config: Config, is_demo: bool, is_terminal: bool) -> str:
 
 def welcome(running: Running, demo: bool, processes: int = 1, *, hidden: str = "") -> str:
     """What a person needs now: where, with which key (or where it stands), and the lines to paste."""
-    url = running.urls[0]
+    listens = urlsplit(running.urls[0])
+    url = environment.base_url(listens.hostname or "", listens.port or 80)
     lines = [
         f"kiroproxy {__version__} serves on {', '.join(running.urls)}",
         f"key: {hidden or running.key.reveal()}",

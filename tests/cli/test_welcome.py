@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.cli.welcome import hidden_key
+from kiroproxy.app import Running
+from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import load
+from kiroproxy.secret import Secret
 
 CASES = {
     # flags, environment, .env, is_demo, is_terminal → the words instead of the key; '' shows it
@@ -43,3 +45,18 @@ def test_the_key_is_shown_to_persons_only(name: str, tmp_path: Path) -> None:
     config = load(flags, environment, dotenv, tmp_path)
 
     assert hidden_key(config, is_demo, is_terminal) == expected.format(home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("serves", "lead_to"),
+    [
+        ("http://0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("http://[::]:8080", "'http://[::1]:8080'"),
+        ("http://192.0.2.7:9000", "http://192.0.2.7:9000"),
+    ],
+)
+def test_the_lines_to_paste_name_an_address_that_can_be_called(serves: str, lead_to: str) -> None:
+    running = Running(urls=[serves], key=Secret("k"), accounts=[], problems=[], notes=[])
+    said = welcome(running, demo=False)
+    assert f"serves on {serves}\n" in said
+    assert f"export ANTHROPIC_BASE_URL={lead_to}\n" in said

@@ -61,6 +61,15 @@ def test_compose_files_name_real_settings_secrets_and_files(name: str) -> None:
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
 
 
+def test_secrets_that_compose_files_read_cannot_be_committed_by_mistake() -> None:
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert ".env" in ignored
+    for name in COMPOSE:
+        for secret in compose(name)["secrets"].values():
+            folder = secret["file"].removeprefix("./").split("/")[0]
+            assert f"/{folder}/" in ignored
+
+
 def test_cluster_and_its_scrapes_are_the_same_instances() -> None:
     services = compose(COMPOSE[1])["services"]
     instances = sorted(name for name in services if name.startswith("kiroproxy"))
