@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
@@ -58,8 +57,22 @@ class DateLine:
         second = int(self._wall())
         if second != self._second:
             self._second = second
-            self._line = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+            self._line = b"date: %b\r\n" % _http_date(second)
         return self._line
+
+
+_DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+def _http_date(second: int) -> bytes:
+    """RFC 9110 §5.6.7, as ``email.utils.formatdate`` has it; that would bring half a megabyte along, and
+    ``strftime`` the words of a locale."""
+    at = time.gmtime(second)
+    return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
+        _DAYS[at.tm_wday], at.tm_mday, _MONTHS[at.tm_mon - 1], at.tm_year,
+        at.tm_hour, at.tm_min, at.tm_sec,
+    )  # fmt: skip
 
 
 def _line(name: bytes, value: bytes) -> bytes:

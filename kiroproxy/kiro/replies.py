@@ -16,7 +16,6 @@ What each means stands in ``refusals.ROWS``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
@@ -233,6 +232,8 @@ def _retry_after_s(headers: GetHeader) -> float | None:
         return None
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), MAX_RETRY_AFTER_S)
+    from email.utils import parsedate_to_datetime  # half a megabyte that hardly anybody needs
+
     try:
         then = parsedate_to_datetime(value)
         now = parsedate_to_datetime(headers("date") or "")

@@ -1,5 +1,7 @@
 """Heads on the way out."""
 
+from email.utils import formatdate
+
 import pytest
 
 from kiroproxy.errors import InternalError
@@ -50,3 +52,9 @@ def test_json_response() -> None:
     response = json_response(201, b"{}", [(b"x-a", b"1")])
     assert (response.status, response.body) == (201, b"{}")
     assert response.headers == [(b"content-type", b"application/json"), (b"x-a", b"1")]
+
+
+def test_date_is_the_standard_librarys() -> None:
+    for second in [0, 951_782_399, 951_782_400, *range(1_700_000_000, 1_800_000_000, 2_345_677)]:
+        line = DateLine(lambda second=second: float(second)).current()  # type: ignore[misc]
+        assert line == b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
