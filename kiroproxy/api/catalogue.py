@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from kiroproxy.kiro.models import FALLBACK, FALLBACK_NAMES, ModelInfo, normalise, resolve
 
-# The catalogue has no dates and clients want one; a fixed one says plainly that it carries no meaning
-# where a model's public id holds none.
-_NO_DATE = "2025-01-01"
+# The catalogue has no dates and clients want one. A model has that of its dated public id; a fixed one
+# says plainly that it carries no meaning where a model has no such id.
+_DATES: Final = {
+    "claude-opus-4.5": "2025-11-01",
+    "claude-haiku-4.5": "2025-10-01",
+    "claude-sonnet-4.5": "2025-09-29",
+    "claude-opus-4.1": "2025-08-05",
+    "claude-opus-4": "2025-05-14",
+    "claude-sonnet-4": "2025-05-14",
+    "claude-sonnet-3.7": "2025-02-19",
+    "claude-haiku-3.5": "2024-10-22",
+}
+_NO_DATE: Final = "2025-01-01"
 _DATED_ID = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 
 
@@ -70,7 +80,11 @@ def _entry(public_id: str, model: ModelInfo) -> dict[str, Any]:
 
 def _created_at(public_id: str) -> dict[str, Any]:
     match = _DATED_ID.search(public_id)
-    date = "-".join(match.groups()) if match else _NO_DATE
+    if match:
+        date = "-".join(match.groups())
+    else:
+        names = (_DATES[name] for name in normalise(public_id) if name in _DATES)
+        date = next(names, _NO_DATE)
     try:
         moment = datetime.fromisoformat(date).replace(tzinfo=UTC)
     except ValueError:
