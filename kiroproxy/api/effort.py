@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kiroproxy.api.checks import Object, filled_text, mapping, optional_text, positive
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
 from kiroproxy.api.turn import Thinking, ThinkingKind
+
+_KEYS: Final = frozenset({"type", "display"})
+_BUDGET_KEYS: Final = _KEYS | {"budget_tokens"}
 
 
 def parse_thinking(value: object, ignored: Ignored) -> Thinking:
@@ -16,6 +21,8 @@ def parse_thinking(value: object, ignored: Ignored) -> Thinking:
         return Thinking()
     thinking = mapping(value, ("thinking",))
     kind = filled_text(thinking.get("type"), ("thinking", "type"))
+    known = _BUDGET_KEYS if kind == "enabled" else _KEYS
+    note_unread(thinking, known, "thinking", ignored)
     display = optional_text(thinking.get("display"), ("thinking", "display"))
     return _of_kind(kind, thinking, display == "omitted", ignored)
 

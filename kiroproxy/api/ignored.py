@@ -25,6 +25,11 @@ class Ignored(set[str]):
 # Ignored names go into a response header, and some of them are the client's own spelling.
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMES: Final = 24
+# Bodies are large; beyond this not even the number of further names is of interest.
+_MOST_NOTED: Final = 1000
+
+# Has one name wherever it stands: clients put it into any object.
+CACHE: Final = "cache_control"
 
 
 def is_set(value: Any) -> bool:
@@ -35,6 +40,19 @@ def is_set(value: Any) -> bool:
 def note_unused(request: dict[str, Any], used: frozenset[str], ignored: set[str]) -> None:
     """Take in every field of ``request`` that nobody reads."""
     ignored.update(key for key, value in request.items() if key not in used and is_set(value))
+
+
+def note_unread(
+    holder: dict[str, Any], known: frozenset[str], place: str, ignored: set[str]
+) -> None:
+    """Take in every key of an object inside a request that is not ``known``, as ``place.key``: one name
+    however often it comes. An object with nothing else costs one comparison."""
+    if holder.keys() <= known:
+        return
+    for key in holder.keys() - known:
+        if not is_set(holder[key]) or len(ignored) >= _MOST_NOTED:
+            continue
+        ignored.add(CACHE if key == CACHE else f"{place}.{key}")
 
 
 def shown(ignored: set[str]) -> list[str]:

@@ -228,6 +228,9 @@ async def test_ignored_fields_are_named_or_refused(tmp_path: Path) -> None:
         refused = await ask(home, "hello", temperature=0.2, seed=7)
         assert (refused.status, refused.error["param"]) == (400, "seed")
         assert "temperature" in refused.error["message"]
+        tool = {"type": "function", "function": {"name": "f", "hum": 1}}
+        inside = await ask(home, "hello", tools=[tool])
+        assert (inside.status, inside.error["param"]) == (400, "tools.hum")
         assert not home.chats()
         assert (await ask(home, "hello", n=1, temperature=1)).status == 200
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from kiroproxy.api.anthropic.keys import BLOCKS, SERVER_BLOCK, SOURCES
 from kiroproxy.api.checks import (
     Object,
     Path,
@@ -31,7 +32,7 @@ from kiroproxy.api.files import (
     decoded_text,
     titled,
 )
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import CACHE, Ignored, is_set, note_unread
 from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
 from kiroproxy.api.search import (
     SEARCH_TOOL,
@@ -56,6 +57,7 @@ _RESULT_RULE: Final = (
     "a tool result holds text, images, documents, search results and tool references"
 )
 _MAX_PATH: Final = 16  # a document of blocks inside a tool result has 9 steps
+_NO_KEYS: Final[frozenset[str]] = frozenset()
 ResultBlock = Text | Image | Document
 _RESULT_KINDS: Final = (Text, Image, Document)  # a tuple: a union would be built on each use
 
@@ -78,8 +80,8 @@ def parse_content(content: object, path: Path, ignored: Ignored) -> list[Block]:
             and block.get("type") == "text"
             and isinstance(words := block.get("text"), str)
         ):
-            if "cache_control" in block:
-                ignored.add("cache_control")
+            if len(block) > 2:
+                note_unread(block, BLOCKS["text"], "content.text", ignored)
             blocks.append(Text(words))
         else:
             blocks += parse_block(block, (*path, index), ignored)
@@ -92,13 +94,16 @@ def parse_block(value: object, path: Path, ignored: Ignored) -> list[Block]:
     kind = value.get("type")
     if not isinstance(kind, str) or not kind:
         fail((*path, "type"), "must be a string and not empty")
-    if "cache_control" in value:
-        ignored.add("cache_control")
     parse = _PARSERS.get(kind)
     if parse is not None:
+        if not value.keys() <= BLOCKS[kind]:
+            note_unread(value, BLOCKS[kind], f"content.{kind}", ignored)
         return parse(value, path, ignored)
     if kind.endswith(("_tool_use", "_tool_result")):
+        note_unread(value, SERVER_BLOCK, f"content.{kind}", ignored)
         return [_server_block(kind, value)]
+    if is_set(value.get(CACHE)):
+        ignored.add(CACHE)
     ignored.add(f"content.{kind}")
     return []
 
@@ -111,6 +116,7 @@ def _image(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     at = (*path, "source")
     source = mapping(block.get("source"), at)
     kind = filled_text(source.get("type"), at, "type")
+    note_unread(source, SOURCES.get(kind, _NO_KEYS), "content.image.source", ignored)
     if kind == "base64":
         media_type = text(source.get("media_type"), at, "media_type")
         image = checked_image(media_type, text(source.get("data"), at, "data"), at)
@@ -132,18 +138,24 @@ def _document(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     source = mapping(block.get("source"), at)
     title = optional_text(block.get("title"), path, "title")
     context = optional_text(block.get("context"), path, "context")
-    if block.get("citations"):
-        ignored.add("citations")
+    _note_citations(block, ignored)
     kind = filled_text(source.get("type"), at, "type")
     parse = _DOCUMENT_SOURCES.get(kind)
     if parse is None:
         if kind == "file":
             fail(at, f"a document by file {_UNSUPPORTED}")
         fail((*at, "type"), "must be base64, text, content or url")
+    note_unread(source, SOURCES[kind], "content.document.source", ignored)
     blocks: list[Block] = [*parse(source, title, at, ignored)]
     if context:
         blocks.insert(0, Text(f'[about the document "{title}"]\n{context}'))
     return blocks
+
+
+def _note_citations(block: Object, ignored: Ignored) -> None:
+    wanted = block.get("citations")
+    if wanted and not (isinstance(wanted, dict) and wanted.get("enabled") is False):
+        ignored.add("citations")
 
 
 def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
@@ -189,6 +201,7 @@ def _search_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     title = optional_text(block.get("title"), path, "title")
     source = optional_text(block.get("source"), path, "source")
     content = parse_content(block.get("content"), (*path, "content"), ignored)
+    _note_citations(block, ignored)
     head = "\n".join(filter(None, (f"[search result] {title}".strip(), source)))
     return [Text(head), *content]
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from kiroproxy.api.anthropic.blocks import parse_content
+from kiroproxy.api.anthropic.keys import FORMAT, MESSAGE, METADATA, OUTPUT_CONFIG, SYSTEM
 from kiroproxy.api.anthropic.tools import parse_tool_choice, parse_tools
 from kiroproxy.api.checks import (
     Object,
@@ -32,7 +33,7 @@ from kiroproxy.api.checks import (
 )
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.hosted import without_own_search
-from kiroproxy.api.ignored import Ignored, note_unused, shown
+from kiroproxy.api.ignored import Ignored, note_unread, note_unused, shown
 from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
 from kiroproxy.kiro.models import wants_thinking
@@ -51,6 +52,7 @@ _ROLES: Final[dict[str, Literal["user", "assistant", "system"]]] = {
     "system": "system",
     "developer": "system",
 }
+_MESSAGE_CONFIG: Final = frozenset({"effort"})
 # Bookkeeping for Anthropic in front of Claude Code's system prompt; differs between conversations.
 _BILLING: Final = "x-anthropic-billing-header"
 _SESSION: Final = re.compile(r"_session_([0-9a-zA-Z-]{8,64})$")
@@ -74,6 +76,8 @@ def _parse(request: Object, headers: GetHeader) -> Turn:
         turn.thinking.kind = ThinkingKind.ADAPTIVE
     _output_config(request, turn, ignored)
     turn.session = _session(request.get("metadata"), headers)
+    if request.get("metadata") is not None:
+        note_unread(mapping(request["metadata"], ("metadata",)), METADATA, "metadata", ignored)
     note_unused(request, _USED, ignored)
     turn.ignored = shown(ignored)
     turn.unfinished = ignored.unfinished
@@ -110,7 +114,7 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
     turn.tools = offered.tools
     turn.web_search = without_own_search(offered.web_search, offered.tools, ignored)
     choice = request.get("tool_choice")
-    turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered)
+    turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
     if isinstance(choice, dict):
         path = ("tool_choice", "disable_parallel_tool_use")
         turn.parallel_tools = not flag(choice.get("disable_parallel_tool_use"), path)
@@ -123,6 +127,8 @@ def _message(value: object, index: int, ignored: Ignored) -> Message:
     side = _ROLES.get(role) if isinstance(role, str) else None
     if side is None:
         fail(("messages", index, "role"), "must be user, assistant or system")
+    if len(message) > 2:
+        note_unread(message, MESSAGE, "messages", ignored)
     path = ("messages", index, "content")
     return Message(side, parse_content(message.get("content"), path, ignored))
 
@@ -140,8 +146,7 @@ def _system(value: object, ignored: Ignored) -> list[str]:
         block = mapping(item, path)
         if block.get("type") != "text":
             fail((*path, "type"), "must be text")
-        if "cache_control" in block:
-            ignored.add("cache_control")
+        note_unread(block, SYSTEM, "system", ignored)
         texts.append(text(block.get("text"), path, "text"))
     if texts and texts[0].startswith(_BILLING):
         del texts[0]
@@ -160,11 +165,12 @@ def _output_config(request: Object, turn: Turn, ignored: Ignored) -> None:
     form = request.get("output_format")
     if request.get("output_config") is not None:
         config = mapping(request["output_config"], ("output_config",))
+        note_unread(config, OUTPUT_CONFIG, "output_config", ignored)
         turn.thinking.effort = _effort(config, ("output_config", "effort"), ignored)
         if config.get("format") is not None:
             form, path = config["format"], ("output_config", "format")
     _message_effort(request, turn, ignored)
-    turn.output_schema = _output_schema(form, path)
+    turn.output_schema = _output_schema(form, path, ignored)
 
 
 def _message_effort(request: Object, turn: Turn, ignored: Ignored) -> None:
@@ -172,7 +178,9 @@ def _message_effort(request: Object, turn: Turn, ignored: Ignored) -> None:
     for index, message in enumerate(request["messages"]):
         if message.get("output_config") is not None:
             path = ("messages", index, "output_config")
-            effort = _effort(mapping(message["output_config"], path), (*path, "effort"), ignored)
+            config = mapping(message["output_config"], path)
+            note_unread(config, _MESSAGE_CONFIG, "messages.output_config", ignored)
+            effort = _effort(config, (*path, "effort"), ignored)
             turn.thinking.effort = effort or turn.thinking.effort
 
 
@@ -184,12 +192,13 @@ def _effort(config: Object, path: Path, ignored: Ignored) -> str:
     return effort
 
 
-def _output_schema(value: object, path: Path) -> dict[str, Any] | None:
+def _output_schema(value: object, path: Path, ignored: Ignored) -> dict[str, Any] | None:
     if value is None:
         return None
     form = mapping(value, path)
     if form.get("type") != "json_schema":
         fail((*path, "type"), "must be json_schema")
+    note_unread(form, FORMAT, ".".join(map(str, path)), ignored)
     return free_form(form.get("schema"), path, "schema")
 
 

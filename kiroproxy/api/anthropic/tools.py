@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from kiroproxy.api.anthropic.keys import FAMILY_TOOL, FUNCTION, TOOL_CHOICE
 from kiroproxy.api.checks import (
     Object,
     Path,
@@ -22,7 +23,7 @@ from kiroproxy.api.checks import (
     optional_text,
 )
 from kiroproxy.api.hosted import hosted_search
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import CACHE, Ignored, is_set, note_unread
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
 
 # Listed by Claude Code for its tool search on the provider's side only.
@@ -50,13 +51,15 @@ def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
 
 def _parse_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
     kind = optional_text(tool.get("type"), path, "type")
-    if "cache_control" in tool:
-        ignored.add("cache_control")
+    if is_set(tool.get(CACHE)):
+        ignored.add(CACHE)
     ignored.update(f"tools.{key}" for key in _WITHOUT_EFFECT if tool.get(key))
     family = _family(kind)
     if kind in ("", "custom", "function") or (family is None and "input_schema" in tool):
+        note_unread(tool, FUNCTION, "tools", ignored)
         _add_function(tool, path, offered)
     elif family is not None:
+        note_unread(tool, FAMILY_TOOL, "tools", ignored)
         name = filled_text(tool.get("name", family.name), path, "name")
         _add(Tool(name, family.description, family.schema(kind)), path, offered)
     elif kind.startswith("web_search_"):
@@ -92,12 +95,14 @@ def _add_web_search(tool: Object, path: Path, offered: Offered, ignored: Ignored
     offered.web_search.comes_back = True
 
 
-def parse_tool_choice(value: object, path: Path, offered: Offered) -> ToolChoice:
+def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
     """``auto`` when absent. Raises RequestError."""
     if value is None:
         return ToolChoice()
     choice = mapping(value, path)
     kind = choice.get("type")
+    known = TOOL_CHOICE | {"name"} if kind == "tool" else TOOL_CHOICE
+    note_unread(choice, known, "tool_choice", ignored)
     if kind == "tool":
         name = filled_text(choice.get("name"), path, "name")
         if name not in offered.names:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from kiroproxy.api.anthropic.blocks import parse_block
 from kiroproxy.api.checks import Object, Path, filled_text, flag, mapping
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
+from kiroproxy.api.openai.keys import TOOL_RESULT
 from kiroproxy.api.openai.parts import is_own, parse_content, parse_part
 from kiroproxy.api.turn import Block, ToolResult
 
@@ -32,7 +33,6 @@ def _tool_result(block: Object, path: Path, ignored: Ignored) -> list[Block]:
     """Its content may be of either family, too."""
     use_id = filled_text(block.get("tool_use_id"), path, "tool_use_id")
     is_error = flag(block.get("is_error"), path, "is_error")
-    if "cache_control" in block:
-        ignored.add("cache_control")
+    note_unread(block, TOOL_RESULT, "content.tool_result", ignored)
     content = parse_content(block.get("content"), (*path, "content"), ignored)
     return [ToolResult(use_id, content, is_error)]

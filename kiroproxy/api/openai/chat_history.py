@@ -25,8 +25,9 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
-from kiroproxy.api.ignored import Ignored, is_set
+from kiroproxy.api.ignored import Ignored, note_unread
 from kiroproxy.api.openai.blocks import parse_blocks
+from kiroproxy.api.openai.keys import CALL, CALLED_CUSTOM, CALLED_FUNCTION, MESSAGES
 from kiroproxy.api.openai.parts import parse_content, parse_texts
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Block, Message, Reasoning, Text, ToolResult, ToolUse
@@ -56,11 +57,7 @@ class _History:
         parse = _ROLES.get(role) if isinstance(role, str) else None
         if parse is None:
             fail((*path, "role"), f"must be one of {', '.join(_ROLES)}")
-        if "cache_control" in message:
-            self._ignored.add("cache_control")
-        known = _KEYS | _MORE_KEYS.get(str(role), _NO_KEYS)
-        unread = (key for key in message.keys() - known if is_set(message[key]))
-        self._ignored.update(f"messages.{key}" for key in unread)
+        note_unread(message, MESSAGES[str(role)], "messages", self._ignored)
         parse(self, message, path)
 
     def _system(self, message: Object, path: Path) -> None:
@@ -90,7 +87,7 @@ class _History:
             self._ignored.add("messages.audio")
         at = (*path, "tool_calls")
         for index, call in enumerate(array(message.get("tool_calls"), at)):
-            use = _tool_call(mapping(call, (*at, index)), (*at, index))
+            use = _tool_call(mapping(call, (*at, index)), (*at, index), self._ignored)
             if use not in blocks:  # some clients say it twice: as a block, and as a call
                 blocks.append(use)
         if message.get("function_call") is not None:
@@ -99,6 +96,7 @@ class _History:
 
     def _function_call(self, value: object, path: Path) -> ToolUse:
         call = mapping(value, path)
+        note_unread(call, CALLED_FUNCTION, "messages.function_call", self._ignored)
         name = filled_text(call.get("name"), path, "name")
         call_id = f"call_function_{len(self.messages)}"
         self._open_functions.append((name, call_id))
@@ -134,19 +132,6 @@ _ROLES: Final[dict[str, _Parser]] = {
     "function": _History._function,
 }
 
-_KEYS: Final = frozenset({"role", "content", "name", "cache_control"})
-_NO_KEYS: Final[frozenset[str]] = frozenset()
-_MORE_KEYS: Final = {
-    # Annotations come back as we sent them; they are about the text and say nothing to the model.
-    "assistant": frozenset(
-        {
-            "tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning",
-            "annotations",
-        }
-    ),
-    "tool": frozenset({"tool_call_id"}),
-}  # fmt: skip
-
 
 def _reasoning(message: Object) -> list[Block]:
     """As we sent it (and as other proxies call it); without a signature it does not go upstream."""
@@ -156,18 +141,21 @@ def _reasoning(message: Object) -> list[Block]:
     return []
 
 
-def _tool_call(call: Object, path: Path) -> ToolUse:
+def _tool_call(call: Object, path: Path, ignored: Ignored) -> ToolUse:
     call_id = filled_text(call.get("id"), path, "id")
     kind = optional_text(call.get("type"), path, "type") or "function"
+    if kind not in CALL:
+        fail((*path, "type"), "must be function or custom")
+    note_unread(call, CALL[kind], "messages.tool_calls", ignored)
     if kind == "custom":
         at = (*path, "custom")
         body = mapping(call.get("custom"), at)
+        note_unread(body, CALLED_CUSTOM, "messages.tool_calls.custom", ignored)
         given = text(body.get("input"), at, "input")
         return ToolUse(call_id, filled_text(body.get("name"), at, "name"), {CUSTOM_INPUT: given})
-    if kind != "function":
-        fail((*path, "type"), "must be function or custom")
     at = (*path, "function")
     body = mapping(call.get("function"), at)
+    note_unread(body, CALLED_FUNCTION, "messages.tool_calls.function", ignored)
     name = filled_text(body.get("name"), at, "name")
     return ToolUse(call_id, name, call_arguments(body.get("arguments"), at))
 

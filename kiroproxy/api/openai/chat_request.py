@@ -81,7 +81,7 @@ def _parse_chat(request: Object) -> Turn:
     turn.stream = flag(request.get("stream"), ("stream",))
     turn.max_tokens = parse_limit(request, "max_completion_tokens", "max_tokens")
     turn.stop_sequences = parse_stop(request.get("stop"))
-    turn.output_schema = parse_format(request.get("response_format"), ("response_format",))
+    turn.output_schema = parse_format(request.get("response_format"), ("response_format",), ignored)
     turn.thinking = _thinking(request, model, ignored)
     turn.style = ChatStyle(
         include_usage=parse_stream_options(request.get("stream_options"), ignored),

@@ -11,7 +11,7 @@ from typing import Final
 
 from kiroproxy.api.checks import Object, Path, mapping
 from kiroproxy.api.hosted import PREFIX, hosted_search, is_hosted
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
 from kiroproxy.api.search import SEARCH_TOOL
 from kiroproxy.api.turn import ToolChoice, ToolChoiceKind, WebSearch
 
@@ -31,6 +31,8 @@ def chat_search(request: Object, ignored: Ignored) -> WebSearch | None:
             at: Path = ("tools", index)
             kind = tool["type"]
             body = tool[kind] if isinstance(tool.get(kind), dict) else tool
+            if body is not tool:
+                note_unread(tool, frozenset({"type", kind}), "tools", ignored)
             search = hosted_search(body, at, ignored)
     return search
 

@@ -17,11 +17,13 @@ from kiroproxy.api.checks import (
     positive,
     text,
 )
-from kiroproxy.api.ignored import Ignored, is_set
+from kiroproxy.api.ignored import Ignored, is_set, note_unread
+from kiroproxy.api.openai.keys import FORMATS
 from kiroproxy.api.turn import Thinking, ThinkingKind
 from kiroproxy.kiro.fields import EFFORTS
 
 _ANY_OBJECT: Final[Object] = {"type": "object"}
+_AROUND: Final = frozenset({"type", "json_schema"})
 _EFFORT_WORDS: Final = {"minimal": "low", **{word: word for word in EFFORTS}}
 # Values that say the same as leaving the field out, so there is nothing to name as ignored.
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
@@ -45,7 +47,7 @@ def without_neutral(request: Object) -> Object:
     return {key: value for key, value in request.items() if value not in _NEUTRAL.get(key, ())}
 
 
-def parse_format(value: object, path: Path) -> dict[str, Any] | None:
+def parse_format(value: object, path: Path, ignored: Ignored) -> dict[str, Any] | None:
     """``response_format`` and ``text.format`` → the schema to hold the answer to, or None.
 
     The schema stands in ``json_schema`` in Chat Completions and in the format itself in Responses.
@@ -54,21 +56,31 @@ def parse_format(value: object, path: Path) -> dict[str, Any] | None:
         return None
     form = mapping(value, path)
     kind = filled_text(form.get("type"), path, "type")
+    if kind not in FORMATS:
+        fail((*path, "type"), "must be text, json_object or json_schema")
+    place = ".".join(map(str, path))
+    if kind == "json_schema" and form.get("json_schema") is not None:
+        note_unread(form, _AROUND, place, ignored)
+        path = (*path, "json_schema")
+        form = mapping(form["json_schema"], path)
+        place += ".json_schema"
+    elif kind == "json_schema" and form.get("schema") is None:
+        missing = "schema" if path[0] == "text" else "json_schema"
+        fail((*path, missing), "must be an object")
+    note_unread(form, FORMATS[kind], place, ignored)
     if kind == "text":
         return None
     if kind == "json_object":
         return _ANY_OBJECT
-    if kind != "json_schema":
-        fail((*path, "type"), "must be text, json_object or json_schema")
-    if form.get("json_schema") is not None:
-        path = (*path, "json_schema")
-        form = mapping(form["json_schema"], path)
-    elif form.get("schema") is None:
-        place = "schema" if path[0] == "text" else "json_schema"
-        fail((*path, place), "must be an object")
-    if form.get("schema") is None:
-        return _ANY_OBJECT
-    return free_form(form["schema"], path, "schema")
+    schema = _ANY_OBJECT
+    if form.get("schema") is not None:
+        schema = free_form(form["schema"], path, "schema")
+    about = optional_text(form.get("description"), path, "description")
+    if about and "description" not in schema:
+        return {"description": about, **schema}  # the model reads the schema
+    if about and schema["description"] != about:
+        ignored.add(f"{place}.description")
+    return schema
 
 
 def parse_effort(value: object, path: Path, ignored: Ignored) -> Thinking:

@@ -13,8 +13,15 @@ from typing import Final
 from kiroproxy.api.anthropic.blocks import parse_block
 from kiroproxy.api.checks import Object, Path, fail, filled_text, mapping, optional_text, text
 from kiroproxy.api.files import checked_image, checked_pdf, data_url, decoded_text, titled
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
 from kiroproxy.api.media import head
+from kiroproxy.api.openai.keys import (
+    FILE_DATA,
+    FILE_OUTSIDE,
+    FILE_URL,
+    IMAGE_URL,
+    PARTS,
+)
 from kiroproxy.api.pictures import image_by_url, noted, pdf_by_url
 from kiroproxy.api.turn import Block, Document, Image, Text
 
@@ -67,8 +74,8 @@ def parse_part(value: object, path: Path, ignored: Ignored) -> list[Part]:
     parse = _PARSERS.get(kind)
     if parse is None:
         return [_only_part(block, path) for block in parse_block(part, path, ignored)]
-    if "cache_control" in part:
-        ignored.add("cache_control")
+    if not part.keys() <= PARTS[kind]:
+        note_unread(part, PARTS[kind], f"content.{kind}", ignored)
     return parse(part, path, ignored)
 
 
@@ -94,7 +101,8 @@ def _image(part: Object, path: Path, ignored: Ignored) -> list[Part]:
     image = part.get("image_url")
     detail = part.get("detail")
     if isinstance(image, dict):
-        detail = image.get("detail")
+        note_unread(image, IMAGE_URL, "content.image_url", ignored)
+        detail = image.get("detail") or detail
         image, at = image.get("url"), (*at, "url")
     if detail not in (None, "auto"):
         ignored.add("content.image_url.detail")
@@ -107,15 +115,21 @@ def _image(part: Object, path: Path, ignored: Ignored) -> list[Part]:
 
 def _file(part: Object, path: Path, ignored: Ignored) -> list[Part]:
     """The file's fields stand in ``file`` in Chat Completions and in the part itself in Responses."""
+    place = f"content.{part['type']}"
     if part.get("file") is not None:
+        note_unread(part, FILE_OUTSIDE, place, ignored)
         path = (*path, "file")
         part = mapping(part["file"], path)
+    if part.get("detail") not in (None, "auto"):
+        ignored.add(f"{place}.detail")
     name = optional_text(part.get("filename"), path, "filename")
     if part.get("file_data") is None and part.get("file_id") is not None:
         fail((*path, "file_id"), _BY_ID)
     if part.get("file_data") is None and part.get("file_url") is not None:
+        note_unread(part, FILE_URL, place, ignored)
         at: Path = (*path, "file_url")
         return [pdf_by_url(name, filled_text(part["file_url"], at), at, ignored)]
+    note_unread(part, FILE_DATA, place, ignored)
     at = (*path, "file_data")
     given = filled_text(part.get("file_data"), at)
     media_type, data = data_url(given) or ("", given)

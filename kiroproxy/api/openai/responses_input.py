@@ -24,9 +24,10 @@ from kiroproxy.api.checks import (
     optional_text,
     text,
 )
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
 from kiroproxy.api.openai.blocks import parse_blocks
 from kiroproxy.api.openai.chat_history import call_arguments
+from kiroproxy.api.openai.keys import INTERNAL, ITEMS, SEARCH_ACTION, THOUGHT
 from kiroproxy.api.openai.parts import parse_content, parse_texts
 from kiroproxy.api.openai.past_search import past_search
 from kiroproxy.api.openai.responses_past import kind_of
@@ -81,11 +82,17 @@ class InputReader:
             fail((*path, "type"), "must be a string and not empty")
         parse = _ITEMS.get(kind)
         if parse is not None:
+            if not item.keys() <= ITEMS[kind]:
+                self._note_unread(item, kind)
             parse(self, item, path)
         elif kind.endswith(("_call", "_call_output")):
             self._assistant(_as_words(kind, item))
         else:
             self._ignored.add(f"input.{kind}")
+
+    def _note_unread(self, item: Object, kind: str) -> None:
+        told = {key: value for key, value in item.items() if not key.startswith(INTERNAL)}
+        note_unread(told, ITEMS[kind], f"input.{kind}", self._ignored)
 
     def _assistant(self, *blocks: Block) -> None:
         self.messages.append(Message("assistant", [*blocks]))
@@ -171,7 +178,7 @@ class InputReader:
         """Read before everything else."""
 
     def _reasoning(self, item: Object, path: Path) -> None:
-        words = _reasoning_text(item, path)
+        words = _reasoning_text(item, path, self._ignored)
         sealed = (
             unseal(optional_text(item.get("encrypted_content"), path, "encrypted_content")) or {}
         )
@@ -181,6 +188,9 @@ class InputReader:
             self._assistant(Reasoning(words or sealed.get("text", ""), sealed.get("signature", "")))
 
     def _web_search_call(self, item: Object, path: Path) -> None:
+        if isinstance(item.get("action"), dict):
+            place = "input.web_search_call.action"
+            note_unread(item["action"], SEARCH_ACTION, place, self._ignored)
         self._assistant(*past_search(item, ".".join(map(str, path))))
 
     def _compaction(self, item: Object, path: Path) -> None:
@@ -218,14 +228,14 @@ def _call_id(item: Object, path: Path) -> str:
     return filled_text(item.get("call_id") or item.get("id"), path, "call_id")
 
 
-def _reasoning_text(item: Object, path: Path) -> str:
+def _reasoning_text(item: Object, path: Path, ignored: Ignored) -> str:
     """The summary's words, or else the content's."""
     for key in ("summary", "content"):
-        parts = array(item.get(key), path, key)
-        words = [
-            text(mapping(part, (*path, key, index)).get("text"), (*path, key, index), "text")
-            for index, part in enumerate(parts)
-        ]
+        words = []
+        for index, entry in enumerate(array(item.get(key), path, key)):
+            part = mapping(entry, (*path, key, index))
+            note_unread(part, THOUGHT, f"input.reasoning.{key}", ignored)
+            words.append(text(part.get("text"), (*path, key, index), "text"))
         if words:
             return "\n\n".join(words)
     return ""

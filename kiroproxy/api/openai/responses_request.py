@@ -23,7 +23,8 @@ from kiroproxy.api.checks import (
     positive,
 )
 from kiroproxy.api.hosted import without_own_search
-from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
+from kiroproxy.api.ignored import Ignored, is_set, note_unread, note_unused, shown
+from kiroproxy.api.openai.keys import TEXT_OPTIONS
 from kiroproxy.api.openai.options import (
     parse_effort,
     parse_format,
@@ -177,7 +178,8 @@ def _take_text(request: Object, turn: Turn, ignored: Ignored) -> None:
     if request.get("text") is None:
         return
     options = mapping(request["text"], ("text",))
-    turn.output_schema = parse_format(options.get("format"), ("text", "format"))
+    note_unread(options, TEXT_OPTIONS, "text", ignored)
+    turn.output_schema = parse_format(options.get("format"), ("text", "format"), ignored)
     if options.get("verbosity") not in (None, "medium"):
         ignored.add("text.verbosity")
 

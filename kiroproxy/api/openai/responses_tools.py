@@ -20,7 +20,10 @@ from kiroproxy.api.checks import (
     optional_text,
 )
 from kiroproxy.api.hosted import PREFIX, hosted_search, is_hosted
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
+from kiroproxy.api.openai.keys import LOCAL_SHELL as LOCAL_SHELL_KEYS
+from kiroproxy.api.openai.keys import NAMESPACE
+from kiroproxy.api.openai.keys import TOOL_SEARCH as TOOL_SEARCH_KEYS
 from kiroproxy.api.openai.responses_style import FormKind, Forms, ToolForm
 from kiroproxy.api.openai.tools import Offered, add_tool, parse_tool_choice
 from kiroproxy.api.search import SEARCH_TOOL
@@ -113,6 +116,7 @@ class ResponseTools:
                 self.forms[added.name] = ToolForm(FormKind.CUSTOM, added.name)
 
     def _add_namespace(self, tool: Object, path: Path) -> None:
+        note_unread(tool, NAMESPACE, "tools", self._ignored)
         namespace = filled_text(tool.get("name"), path, "name")
         about = optional_text(tool.get("description"), path, "description")
         at = (*path, "tools")
@@ -138,6 +142,7 @@ class ResponseTools:
             self.offered.flat[namespace, name] = flat
 
     def _add_local_shell(self, tool: Object, path: Path) -> None:
+        note_unread(tool, LOCAL_SHELL_KEYS, "tools", self._ignored)
         words = "Run a program on the user's machine and give back what it prints."
         self.offered.add(Tool(LOCAL_SHELL, words, _SHELL_SCHEMA), path)
         self.offered.typed.add(LOCAL_SHELL)
@@ -149,6 +154,7 @@ class ResponseTools:
             self.offered.left_out.add(TOOL_SEARCH)
             self._ignored.add(f"tools.{TOOL_SEARCH}")
             return
+        note_unread(tool, TOOL_SEARCH_KEYS, "tools", self._ignored)
         words = optional_text(tool.get("description"), path, "description")
         schema = free_form(tool["parameters"], path, "parameters")
         self.offered.add(Tool(TOOL_SEARCH, words, schema), path)

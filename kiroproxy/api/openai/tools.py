@@ -25,7 +25,8 @@ from kiroproxy.api.checks import (
     text,
 )
 from kiroproxy.api.hosted import is_hosted
-from kiroproxy.api.ignored import Ignored
+from kiroproxy.api.ignored import Ignored, note_unread
+from kiroproxy.api.openai.keys import ALLOWED, CHOSEN, CUSTOM, FUNCTION, GRAMMAR
 from kiroproxy.api.openai.unwrap import CUSTOM_INPUT
 from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind
 
@@ -81,25 +82,23 @@ def add_tool(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> No
 
 def add_function(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
     """A function, nested or flat."""
-    body, at = _body(tool, path, "function")
+    body, at = _noted_body(tool, path, "function", FUNCTION, ignored)
     if flag(body.get("strict"), at, "strict"):
-        ignored.add("tools.strict")  # Kiro has no way to hold a model to a schema
-    if "cache_control" in tool:
-        ignored.add("cache_control")
+        ignored.add(f"{_place(path)}.strict")  # Kiro has no way to hold a model to a schema
     name = filled_text(body.get("name"), at, "name")
     description = optional_text(body.get("description"), at, "description")
     schema: dict[str, Any] = {"type": "object", "properties": {}}
-    for key in _SCHEMA_KEYS:
-        if body.get(key) is not None:
-            schema = free_form(body[key], at, key)
-            break
+    given = [key for key in _SCHEMA_KEYS if body.get(key) is not None]
+    if given:
+        schema = free_form(body[given[0]], at, given[0])
+        ignored.update(f"{_place(path)}.{key}" for key in given[1:] if body[key] != schema)
     offered.add(Tool(name, description, schema), at)
 
 
 def add_custom(tool: Object, path: Path, offered: Offered, ignored: Ignored) -> None:
     """A tool that takes plain text, perhaps after a grammar. Models write bad input without seeing the
     grammar, so it goes into the description."""
-    body, at = _body(tool, path, "custom")
+    body, at = _noted_body(tool, path, "custom", CUSTOM, ignored)
     name = filled_text(body.get("name"), at, "name")
     description = optional_text(body.get("description"), at, "description")
     grammar = _grammar(body.get("format"), (*at, "format"), ignored)
@@ -123,11 +122,16 @@ def _grammar(value: object, path: Path, ignored: Ignored) -> str:
         return ""
     form = mapping(value, path)
     kind = optional_text(form.get("type"), path, "type")
+    if kind == "text":
+        note_unread(form, _TYPE, "tools.format", ignored)
     if kind != "grammar":
         if kind != "text" and form:
             ignored.add("tools.format")
         return ""
     body, at = _body(form, path, "grammar")
+    note_unread(body, GRAMMAR, "tools.format", ignored)
+    if body is not form:
+        note_unread(form, _TYPE | {"grammar"}, "tools.format", ignored)
     syntax = optional_text(body.get("syntax"), at, "syntax")
     definition = text(body.get("definition"), at, "definition")
     return f"The input must follow this grammar ({syntax}):\n{definition}"
@@ -147,6 +151,27 @@ def _body(tool: Object, path: Path, key: str) -> tuple[Object, Path]:
     return mapping(tool[key], (*path, key)), (*path, key)
 
 
+def _noted_body(
+    tool: Object, path: Path, key: str, known: frozenset[str], ignored: Ignored
+) -> tuple[Object, Path]:
+    """As ``_body``; what nobody reads is named, around the body too."""
+    body, at = _body(tool, path, key)
+    place = _place(path)
+    note_unread(body, known, place, ignored)
+    around = _AROUND | {key}
+    if body is not tool and not tool.keys() <= around:  # what is said twice is read once
+        rest = {name: value for name, value in tool.items() if body.get(name) != value}
+        note_unread(rest, around, place, ignored)
+    return body, at
+
+
+def _place(path: Path) -> str:
+    """Tools that come in items are named as those of the list are."""
+    return "functions" if path[0] == "functions" else "tools"
+
+
+_TYPE: Final = frozenset({"type"})
+_AROUND: Final = frozenset({"type", "defer_loading", "eager_input_streaming"})
 _Adder = Callable[[Object, Path, Offered, Ignored], None]
 _ADDERS: Final[dict[str, _Adder]] = {"function": add_function, "custom": add_custom}
 _WORDS: Final = {
@@ -167,17 +192,31 @@ def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Igno
     kind = filled_text(choice.get("type"), path, "type")
     if kind in ("function", "custom", "tool"):
         body, at = _body(choice, path, kind)
+        _note_choice(choice, body, kind, CHOSEN, path, ignored)
         return ToolChoice(ToolChoiceKind.NAMED, _offered_name(body, at, offered))
     if kind in offered.typed:
+        note_unread(choice, _TYPE, "tool_choice", ignored)
         return ToolChoice(ToolChoiceKind.NAMED, kind)
     if kind == "allowed_tools":
-        return _allowed(*_body(choice, path, kind), offered)
+        body, at = _body(choice, path, kind)
+        _note_choice(choice, body, kind, ALLOWED, path, ignored)
+        return _allowed(body, at, offered, ignored)
     if kind in _WORDS:  # Anthropic's way to say it
+        note_unread(choice, _TYPE, "tool_choice", ignored)
         return _worded(kind, (*path, "type"), offered)
     if kind in offered.left_out:
         ignored.add("tool_choice")
         return ToolChoice()
     fail((*path, "type"), "must be function, custom or allowed_tools")
+
+
+def _note_choice(
+    choice: Object, body: Object, key: str, known: frozenset[str], path: Path, ignored: Ignored
+) -> None:
+    place = str(path[0])
+    note_unread(body, known, place, ignored)
+    if body is not choice:
+        note_unread(choice, _TYPE | {key}, place, ignored)
 
 
 def _worded(word: str, path: Path, offered: Offered) -> ToolChoice:
@@ -206,7 +245,7 @@ def _namespace(body: Object, path: Path, offered: Offered) -> set[str]:
     return found
 
 
-def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
+def _allowed(body: Object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
     allowed, kinds = set(), set()
     for index, entry in enumerate(array(body.get("tools"), path, "tools")):
         at = (*path, "tools", index)
@@ -219,7 +258,9 @@ def _allowed(body: Object, path: Path, offered: Offered) -> ToolChoice:
         elif kind == "namespace":
             allowed |= _namespace(tool, at, offered)
         else:
-            allowed.add(_offered_name(*_body(tool, at, kind), offered))
+            named, at = _body(tool, at, kind)
+            _note_choice(tool, named, kind, CHOSEN, path, ignored)
+            allowed.add(_offered_name(named, at, offered))
     offered.left_out &= kinds
     offered.tools = [tool for tool in offered.tools if tool.name in allowed]
     mode = optional_text(body.get("mode"), path, "mode") or "auto"

@@ -456,6 +456,14 @@ def test_legacy_functions(choice: Any, expected: ToolChoice) -> None:
         ({"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}, SCHEMA),
         ({"type": "json_schema", "json_schema": {"name": "x"}}, {"type": "object"}),
         ({"type": "json_schema", "name": "x", "schema": SCHEMA, "strict": True}, SCHEMA),
+        (
+            {"type": "json_schema", "json_schema": {"schema": SCHEMA, "description": "d"}},
+            {**SCHEMA, "description": "d"},
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "x", "description": "d"}},
+            {"type": "object", "description": "d"},
+        ),
     ],
 )
 def test_response_format(form: Any, schema: Any) -> None:
