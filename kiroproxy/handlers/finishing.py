@@ -115,6 +115,8 @@ def _place(same: list[Unfinished], found: Fetched) -> None:
 async def _all_of(jobs: list[Callable[[], Awaitable[None]]]) -> None:
     """Run them side by side. The first of our errors ends the others and is raised as it is, not in a
     group."""
+    import anyio  # here, since only requests with content by URL pay for loading it
+
     errors: list[KiroProxyError] = []
 
     async def guarded(job: Callable[[], Awaitable[None]]) -> None:
@@ -122,13 +124,10 @@ async def _all_of(jobs: list[Callable[[], Awaitable[None]]]) -> None:
             await job()
         except KiroProxyError as error:
             errors.append(error)
-            raise
+            tasks.cancel_scope.cancel()
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for job in jobs:
-                tasks.create_task(guarded(job))
-    except ExceptionGroup:
-        if errors:
-            raise errors[0] from None
-        raise
+    async with anyio.create_task_group() as tasks:
+        for job in jobs:
+            tasks.start_soon(guarded, job)
+    if errors:
+        raise errors[0]

@@ -20,7 +20,7 @@ from kiroproxy.cli.doctor.report import Line, fail, ok, skip, warn
 from kiroproxy.database import FILE_NAME
 
 _OLDEST: Final = (3, 11)
-_NEEDED: Final = ("h11", "orjson", "truststore", "python-dotenv")
+_NEEDED: Final = ("h11", "anyio", "orjson", "truststore", "python-dotenv")
 _EXTRAS: Final = ("uvloop", "pillow")
 _LITTLE_BYTES, _TOO_LITTLE_BYTES = 200 * 1024 * 1024, 20 * 1024 * 1024
 
