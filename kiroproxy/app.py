@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 
 from kiroproxy import clientkey
@@ -51,7 +52,6 @@ from kiroproxy.http import HttpLimits, HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.logs import Sparing
 from kiroproxy.metrics import Metrics
-from kiroproxy.records import dataclass, replace
 from kiroproxy.relay import Relay
 from kiroproxy.reloading import Recipes, Reloading, own_ids
 from kiroproxy.retry import RetryPolicy

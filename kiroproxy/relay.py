@@ -19,6 +19,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
@@ -50,7 +51,6 @@ from kiroproxy.kiro.websearch import (
     search_payload,
 )
 from kiroproxy.metrics import Metrics
-from kiroproxy.records import dataclass
 from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.upstream.calls import KiroCalls

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,6 @@ from kiroproxy.config import Config
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.handlers.answers import Serving
 from kiroproxy.handlers.models import ModelsHandler
-from kiroproxy.records import dataclass
 from kiroproxy.relay import Relay
 from kiroproxy.retry import RetryPolicy
 from kiroproxy.upstream.calls import CallTimeouts, KiroCalls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from kiroproxy.errors import (
     ConnectError,
@@ -14,7 +15,6 @@ from kiroproxy.errors import (
     UpstreamRefusedError,
 )
 from kiroproxy.kiro.replies import Action, Remedy
-from kiroproxy.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ that fails or is cancelled ends the answer as any failure does: with an error, n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kiroproxy.api.events import SEARCH, AnswerEvent, Ending, SearchHit, Stop, Usage
@@ -34,7 +35,6 @@ from kiroproxy.api.search_rounds import (
 from kiroproxy.api.to_kiro import conversation_id
 from kiroproxy.api.turn import Text, ToolResult, Turn, WebSearch
 from kiroproxy.errors import UpstreamError
-from kiroproxy.records import replace
 from kiroproxy.relay import Answering, Delivery, Outcome
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.usage import Trace

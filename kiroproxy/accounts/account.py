@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kiroproxy.accounts.catalogue import Catalogue
@@ -46,7 +47,6 @@ from kiroproxy.errors import (
 from kiroproxy.kiro.identity import CredentialKind, Identity
 from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.replies import Health, Remedy
-from kiroproxy.records import dataclass, replace
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,6 @@ from kiroproxy.accounts.entries import Entry, Place, maybe_text
 from kiroproxy.accounts.files import MAX_FILE_BYTES
 from kiroproxy.accounts.found import Found, Surroundings
 from kiroproxy.errors import CredentialError
-from kiroproxy.records import dataclass
 from kiroproxy.regular import open_regular
 
 _NAME: Final = "KIRO_CLI_DB_FILE"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,6 @@ from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
 from kiroproxy.accounts.sources import SOURCES
 from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.hosts import valid_region
-from kiroproxy.records import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,6 @@ from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, DEFAULT_REGION, parse_arn, valid_region
 from kiroproxy.kiro.identity import CredentialKind
 from kiroproxy.kiro.refresh import is_known_token_endpoint
-from kiroproxy.records import dataclass, field, replace
 from kiroproxy.secret import Secret
 
 BUILDER_START_URL: Final = "https://view.awsapps.com/start"

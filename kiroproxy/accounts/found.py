@@ -10,13 +10,13 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from kiroproxy.accounts.entries import Entry, Place, client_hash
 from kiroproxy.accounts.files import MAX_FILE_BYTES, maybe_read_object, read_json
 from kiroproxy.errors import CredentialError
-from kiroproxy.records import dataclass, field
 from kiroproxy.regular import read_regular
 
 IDE_FOLDER: Final = Path(".aws/sso/cache")

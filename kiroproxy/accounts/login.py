@@ -7,6 +7,7 @@ declined, or its time is over. A fault on the way ends nothing while the code li
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from kiroproxy.kiro.sign_in import (
     Registration,
     Wait,
 )
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 SLOWER_BY_S: Final = 5.0  # what OAuth's slow_down asks for

@@ -8,6 +8,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.accounts.account import Account, Workshop
@@ -30,7 +31,6 @@ from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.models import FALLBACK, ModelInfo, resolve
-from kiroproxy.records import dataclass
 
 _log = logging.getLogger("kiroproxy.accounts")
 

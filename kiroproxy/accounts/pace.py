@@ -9,9 +9,8 @@ from that a pace is kept only where the user has set one.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
-
-from kiroproxy.records import dataclass
 
 CAUTIOUS_S: Final = 120.0  # measured: later than this only one request in a hundred was refused
 SPACING_S: Final = 1.0

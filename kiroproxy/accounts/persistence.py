@@ -14,12 +14,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.accounts.state import GRAVITY, Event, Now, State, Status, advance, remaining_s
 from kiroproxy.database import Database
 from kiroproxy.errors import Kind, StorageError
-from kiroproxy.records import dataclass
 
 _log = logging.getLogger("kiroproxy.accounts")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ from kiroproxy.accounts.found import (
     reason,
 )
 from kiroproxy.errors import CredentialError
-from kiroproxy.records import replace
 
 PROVIDER: Final = "claude-kiro-oauth"
 _NAME: Final = "PROVIDER_POOLS_FILE_PATH"

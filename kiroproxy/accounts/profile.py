@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kiroproxy.accounts.entries import Credential
 from kiroproxy.errors import KiroProxyError
 from kiroproxy.kiro.hosts import ProfileArn
 from kiroproxy.kiro.identity import CredentialKind
-from kiroproxy.records import replace
 
 _log = logging.getLogger("kiroproxy.accounts")
 

@@ -6,13 +6,13 @@ environment, the record no longer descends from it and is ignored.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from kiroproxy.accounts.entries import Credential, Tokens, format_expiry, parse_tokens
 from kiroproxy.accounts.files import make_private_folder, maybe_read_object, write_json
 from kiroproxy.errors import CredentialError
-from kiroproxy.records import replace
 
 CREDENTIALS_FOLDER: Final = "credentials"
 """Under the state folder: records, the id book, their locks."""

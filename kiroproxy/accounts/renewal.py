@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kiroproxy.accounts.entries import Credential, Tokens
@@ -17,7 +18,6 @@ from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.refresh import RefreshInputs
 from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.kiro.usage import UsageLimits
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")

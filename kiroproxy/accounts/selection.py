@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.accounts.state import ABLE, Now, State, Status, is_quota_spent, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
 from kiroproxy.kiro.identity import CredentialKind
-from kiroproxy.records import dataclass
 
 
 class Strategy(enum.Enum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from kiroproxy.accounts.pace import PaceLimits
 from kiroproxy.accounts.selection import Strategy
-from kiroproxy.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

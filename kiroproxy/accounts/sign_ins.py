@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,6 @@ from kiroproxy.accounts.files import (
 from kiroproxy.accounts.found import Found, Surroundings, entry, reason
 from kiroproxy.accounts.records import CREDENTIALS_FOLDER
 from kiroproxy.errors import CredentialError
-from kiroproxy.records import dataclass
 
 FOLDER: Final = "sign-ins"
 _FILE: Final = re.compile(r"([0-9a-f]{8})\.json")

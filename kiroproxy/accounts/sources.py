@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -26,7 +27,6 @@ from kiroproxy.accounts.found import (
 )
 from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.identity import CredentialKind
-from kiroproxy.records import replace
 
 IDE_SOURCE: Final = "Kiro IDE sign-in (~/.aws/sso/cache/kiro-auth-token.json)"
 _BETWEEN: Final = re.compile(r"[,\r\n]")  # in a file each may have a line of its own

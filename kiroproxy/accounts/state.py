@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import enum
 import math
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from kiroproxy.errors import Kind
-from kiroproxy.records import dataclass, replace
 
 
 class State(enum.Enum):

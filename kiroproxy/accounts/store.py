@@ -17,6 +17,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -39,7 +40,6 @@ from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.kiro.identity import CredentialKind
-from kiroproxy.records import dataclass, replace
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")

@@ -20,11 +20,11 @@ tripled its users' bills). The evidence, in this order; the first line that fits
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.api.events import Stop
 from kiroproxy.errors import IncompleteAnswerError
-from kiroproxy.records import dataclass
 
 # Folded: lower case, letters only, since spellings vary (END_TURN, endTurn, end_turn).
 STOP_REASONS: Final = {

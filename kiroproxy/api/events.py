@@ -20,9 +20,8 @@ TOOL_INPUTs and one TOOL_END before anything else; THINKING_END follows the last
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-
-from kiroproxy.records import dataclass
 
 TEXT: Final = 0
 THINKING: Final = 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -32,7 +33,6 @@ from kiroproxy.api.turn import (
     ToolResult,
     ToolUse,
 )
-from kiroproxy.records import dataclass
 
 ID_CHARS: Final = 64
 IMAGES_PER_MESSAGE: Final = 10  # the service's model

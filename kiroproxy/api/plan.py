@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-
-from kiroproxy.records import dataclass, field
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kiroproxy.api.events import (
@@ -16,7 +17,6 @@ from kiroproxy.api.events import (
 from kiroproxy.api.fitting import complaints
 from kiroproxy.api.turn import Message, Text, Turn
 from kiroproxy.errors import SchemaMismatchError
-from kiroproxy.records import replace
 
 _THINKING: Final = frozenset({THINKING, THINKING_END, REDACTED})
 

@@ -7,6 +7,7 @@ nothing else is answered by it alone: Claude Code's WebSearch tool sends exactly
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ from kiroproxy.api.turn import (
     WebSearch,
 )
 from kiroproxy.kiro.websearch import SearchResult
-from kiroproxy.records import replace
 
 SEARCH_TOOL: Final = "web_search"
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import enum
 import re
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import orjson
@@ -54,7 +55,6 @@ from kiroproxy.api.turn import (
     WebSearch,
 )
 from kiroproxy.errors import IncompleteAnswerError
-from kiroproxy.records import replace
 
 _DESCRIPTION: Final = (
     "Search the web. Returns titles, addresses, dates and excerpts of pages. Use it for what may have "

@@ -7,9 +7,8 @@ decoded here), since it leaves as base64 text again.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass, field
 from typing import Any, Literal
-
-from kiroproxy.records import dataclass, field
 
 
 @dataclass(slots=True)

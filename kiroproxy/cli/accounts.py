@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kiroproxy.cli.options import add_command, add_json, add_settings
@@ -21,7 +22,6 @@ from kiroproxy.cli.terminal import (
     say_json,
     table,
 )
-from kiroproxy.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from kiroproxy.cli.options import add_command
 from kiroproxy.cli.terminal import say
-from kiroproxy.records import dataclass, field
 
 _EXAMPLES: Final = """\
   eval "$(kiroproxy completion bash)"                         in ~/.bashrc

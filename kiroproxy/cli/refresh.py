@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kiroproxy.cli.options import add_account, add_command, add_json, add_settings
 from kiroproxy.cli.settings import load_config
 from kiroproxy.cli.terminal import moment_and_distance, note, say, say_json
 from kiroproxy.errors import CredentialError, UpstreamError
-from kiroproxy.records import dataclass
 
 if TYPE_CHECKING:
     from kiroproxy.accounts import Credential

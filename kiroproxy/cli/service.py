@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from kiroproxy import logs
@@ -25,7 +26,6 @@ from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.usage import UsageLimits
-from kiroproxy.records import dataclass
 from kiroproxy.upstream import ProxyTable, UpstreamClient, load_tls_context
 from kiroproxy.upstream.calls import CONTROL_TIMEOUTS, CallTimeouts, KiroCalls
 

@@ -20,9 +20,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from kiroproxy.records import dataclass, field
 
 _log = logging.getLogger("kiroproxy.workers")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from kiroproxy import clientkey
@@ -19,7 +20,6 @@ from kiroproxy.cli.supervisor import Forks, Job, Link, Supervisor
 from kiroproxy.config import Config
 from kiroproxy.errors import ConfigError
 from kiroproxy.http import listening
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 from kiroproxy.usage.team import Place, retire
 

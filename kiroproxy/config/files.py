@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ from kiroproxy.config.peers import (
 )
 from kiroproxy.config.table import CREDENTIAL_SETTINGS, SECRET_CREDENTIALS, SETTINGS
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass, field
 from kiroproxy.regular import open_regular
 
 VARIABLE: Final = "KIROPROXY_CONFIG"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 SECONDS = 1.0

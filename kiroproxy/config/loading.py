@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,7 +28,6 @@ from kiroproxy.config.groups import (
 from kiroproxy.config.peers import DEFAULT_KEY, NO_EFFECT
 from kiroproxy.config.table import SETTINGS, Setting
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass, replace
 from kiroproxy.regular import read_regular
 from kiroproxy.secret import Secret
 from kiroproxy.values import is_loopback, parse_key, parse_path

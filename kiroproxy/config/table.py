@@ -6,9 +6,9 @@ docs/configuration.md shows the same table; tests/test_docs.py holds the two tog
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from kiroproxy.records import dataclass
 from kiroproxy.values import (
     parse_duration,
     parse_host,

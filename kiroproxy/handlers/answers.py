@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from kiroproxy import logs
 from kiroproxy.admission import Admission, TimeLimit
@@ -31,7 +32,6 @@ from kiroproxy.http import Exchange
 from kiroproxy.http.messages import RawHeader, Request, Response
 from kiroproxy.http.responses import json_response
 from kiroproxy.http.sse import SSEWriter
-from kiroproxy.records import dataclass, field
 from kiroproxy.relay import Answering
 from kiroproxy.usage import Journal, PromptLog, Trace
 

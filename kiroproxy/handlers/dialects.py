@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kiroproxy.api.anthropic import MessageFold, MessagesEncoder
@@ -14,7 +15,6 @@ from kiroproxy.api.openai.responses_request import parse_responses_request
 from kiroproxy.api.openai.responses_request import style_of as responses_style_of
 from kiroproxy.handlers.answers import Dialect
 from kiroproxy.handlers.responses import response_id
-from kiroproxy.records import replace
 
 MESSAGES: Final = Dialect(
     name="messages",

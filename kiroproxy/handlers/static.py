@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
 from kiroproxy.errors import Kind, RequestError
 from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.http.messages import RawHeader
-from kiroproxy.records import dataclass
 
 PAGE: Final = "index.html"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,6 @@ from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.config import Prompt
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass
 from kiroproxy.regular import open_regular
 
 _log = logging.getLogger("kiroproxy.prompt")

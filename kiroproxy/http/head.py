@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import h11
@@ -20,7 +21,6 @@ import h11
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
 from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.messages import Headers, Request
-from kiroproxy.records import dataclass
 
 CHUNKED: Final = -1
 """``RequestHead.body_bytes`` of a body that says its length as it goes."""

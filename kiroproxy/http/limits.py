@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
-
-from kiroproxy.records import dataclass
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from kiroproxy.records import dataclass, field
+from dataclasses import dataclass, field
 
 RawHeader = tuple[bytes, bytes]
 

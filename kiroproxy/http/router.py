@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
 from kiroproxy.http.messages import Headers, RawHeader, Request, Response
-from kiroproxy.records import dataclass, field
 
 if TYPE_CHECKING:
     from kiroproxy.http.exchange import Exchange

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiroproxy.http.answering import Answerer
@@ -12,7 +13,6 @@ from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.responses import DateLine
 from kiroproxy.http.router import Router
 from kiroproxy.logs import Sparing
-from kiroproxy.records import dataclass, field
 
 if TYPE_CHECKING:
     from kiroproxy.http.connection import Connection

@@ -6,6 +6,7 @@ The one door to everything about endpoints: hosts and refresh calls are re-expor
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -40,7 +41,6 @@ from kiroproxy.kiro.refresh import (
     RefreshInputs,
     refresh_request,
 )
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 __all__ = [

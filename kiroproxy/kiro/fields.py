@@ -8,9 +8,8 @@ it, best first, and only what it admits is sent.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
-
-from kiroproxy.records import dataclass
 
 Schema = dict[str, Any]
 

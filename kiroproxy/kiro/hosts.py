@@ -14,12 +14,12 @@ import enum
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.identity import CredentialKind, Identity
-from kiroproxy.records import dataclass, field
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 

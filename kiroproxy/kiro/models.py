@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from kiroproxy.errors import UpstreamError
-from kiroproxy.records import dataclass
 
 DEFAULT_WINDOW: Final = 200_000
 DEFAULT_OUTPUT: Final = 64_000

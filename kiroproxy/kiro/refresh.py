@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -12,7 +13,6 @@ from kiroproxy import __version__
 from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.hosts import DEFAULT_REGION, Call, Headers, Overrides, checked_region
 from kiroproxy.kiro.identity import CredentialKind
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 USER_AGENT: Final = f"kiroproxy/{__version__}".encode()

@@ -7,10 +7,10 @@ model come before everything else, as in the official Q CLI.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.errors import Kind
-from kiroproxy.records import dataclass
 
 TOO_LONG: Final = "prompt is too long"  # Anthropic's wording, which clients look for to compact
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from kiroproxy.errors import CredentialError, Kind, KiroProxyError, UpstreamError
 from kiroproxy.kiro.hosts import parse_arn
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 DEFAULT_LIFETIME_S: Final = 3600.0  # what a reply without expiresIn means

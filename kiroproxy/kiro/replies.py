@@ -16,6 +16,7 @@ What each means stands in ``refusals.ROWS``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -23,7 +24,6 @@ import orjson
 from kiroproxy.errors import UpstreamRefusedError
 from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refusals import TOO_LONG, Action, Health, Remedy, Row, choose_row
-from kiroproxy.records import dataclass
 
 __all__ = [
     "Action",

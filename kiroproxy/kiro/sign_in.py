@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ from kiroproxy.kiro.hosts import DEFAULT_REGION, Call, Overrides, checked_region
 from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refresh import USER_AGENT
 from kiroproxy.kiro.renewal import RefreshedTokens, parse_refresh_reply
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 
 BUILDER_START_URL: Final = "https://view.awsapps.com/start"

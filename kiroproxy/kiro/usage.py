@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from kiroproxy.errors import UpstreamError
-from kiroproxy.records import dataclass, field
 
 _MILLISECONDS_FROM: Final = 1e11
 

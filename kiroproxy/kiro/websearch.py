@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +10,6 @@ import orjson
 
 from kiroproxy.errors import UpstreamError, UpstreamRefusedError
 from kiroproxy.kiro.refusals import Health, Remedy
-from kiroproxy.records import replace
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 """Around ten results of a few hundred characters are usual; another proxy caps the body at 8 MiB."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import orjson
@@ -48,7 +49,6 @@ from kiroproxy.kiro.renewal import (
 from kiroproxy.kiro.replies import classify_reply
 from kiroproxy.kiro.usage import UsageLimits, parse_usage
 from kiroproxy.metrics import Metrics
-from kiroproxy.records import dataclass
 from kiroproxy.upstream.response import UpstreamResponse
 from kiroproxy.upstream.routes import (
     Route,

@@ -20,12 +20,12 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.errors import StaleConnectionError
 from kiroproxy.http.messages import RawHeader
-from kiroproxy.records import dataclass
 from kiroproxy.upstream.connection import Connection
 from kiroproxy.upstream.dial import Dialer, Resolver, resolve
 from kiroproxy.upstream.head import HeadReader, request_headers

@@ -20,6 +20,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -27,7 +28,6 @@ from kiroproxy import __version__
 from kiroproxy.clock import Clock
 from kiroproxy.errors import ConfigError, MediaError, TransportError
 from kiroproxy.http.messages import RawHeader
-from kiroproxy.records import dataclass
 from kiroproxy.upstream.client import UpstreamClient
 from kiroproxy.upstream.dial import Address, Resolver, resolve
 from kiroproxy.upstream.origin import Origin, parse_url

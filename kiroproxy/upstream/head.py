@@ -7,13 +7,13 @@ become a second header. Bodies do not pass through here: ours goes out as it is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import h11
 
 from kiroproxy.errors import InternalError, PeerProtocolError
 from kiroproxy.http.messages import Headers, RawHeader
-from kiroproxy.records import dataclass
 from kiroproxy.upstream.plain import plain_request, plain_response
 
 MAX_HEAD_BYTES: Final = 64 * 1024

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

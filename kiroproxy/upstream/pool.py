@@ -20,10 +20,10 @@ import asyncio
 import enum
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from kiroproxy.clock import Clock
 from kiroproxy.errors import ConnectError
-from kiroproxy.records import dataclass
 from kiroproxy.upstream.connection import Connection, State
 from kiroproxy.upstream.origin import Origin
 

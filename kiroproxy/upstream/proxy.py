@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 from kiroproxy.upstream.origin import Origin, is_loopback
 

@@ -10,6 +10,7 @@ two that are about the profile ARN.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kiroproxy.errors import (
     ConnectError,
@@ -21,7 +22,6 @@ from kiroproxy.errors import (
 from kiroproxy.kiro.endpoints import Candidate, arn_choices
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.replies import Action, Health, Remedy
-from kiroproxy.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from kiroproxy.errors import UpstreamTimeoutError
-from kiroproxy.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

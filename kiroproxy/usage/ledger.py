@@ -11,6 +11,7 @@ import operator
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,6 @@ import orjson
 from kiroproxy.batches import Rows
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
-from kiroproxy.records import dataclass
 from kiroproxy.usage.record import RequestRecord
 
 Json = dict[str, Any]

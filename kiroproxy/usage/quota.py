@@ -13,6 +13,7 @@ import math
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 import orjson
@@ -23,7 +24,6 @@ from kiroproxy.database import Database
 from kiroproxy.errors import KiroProxyError, StorageError
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.usage import UsageLimits
-from kiroproxy.records import asdict, dataclass
 
 _log = logging.getLogger("kiroproxy.usage")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass, field
 from typing import Any
 
 from kiroproxy.api.events import Source, Usage
-from kiroproxy.records import dataclass, field
 
 
 class Result(enum.Enum):

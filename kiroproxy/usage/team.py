@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from kiroproxy.board import Board
 from kiroproxy.metrics import Metrics
-from kiroproxy.records import dataclass
 
 _log = logging.getLogger("kiroproxy.metrics")
 

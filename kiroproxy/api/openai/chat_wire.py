@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kiroproxy.api.events import Stop, Usage
 from kiroproxy.api.turn import Turn
-from kiroproxy.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

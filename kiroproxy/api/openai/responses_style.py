@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
-from kiroproxy.records import dataclass, field
 
 
 class FormKind(enum.Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiroproxy.accounts import Credential, LoadResult
@@ -13,7 +14,6 @@ from kiroproxy.config import Config
 from kiroproxy.kiro.endpoints import chat_candidates
 from kiroproxy.kiro.hosts import DEFAULT_REGION
 from kiroproxy.kiro.identity import CredentialKind, Identity
-from kiroproxy.records import dataclass, field
 from kiroproxy.secret import Secret
 from kiroproxy.simulator import Simulator
 from kiroproxy.upstream import ProxyTable, UpstreamClient, load_tls_context

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,6 @@ from kiroproxy.cli.doctor.report import Line, fail, ok, skip
 from kiroproxy.cli.setup.target import Target
 from kiroproxy.config import Config
 from kiroproxy.errors import KiroProxyError
-from kiroproxy.records import dataclass, replace
 from kiroproxy.simulator import Settings, Simulator
 from kiroproxy.upstream import Timeouts
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kiroproxy.cli.terminal import DIM, GREEN, RED, YELLOW, paint, say
-from kiroproxy.records import dataclass
 
 
 class Level(enum.Enum):

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ from kiroproxy.cli.setup.target import find_target
 from kiroproxy.cli.terminal import is_terminal, note, progress, say, say_json
 from kiroproxy.config import Config, Log
 from kiroproxy.errors import ConfigError, KiroProxyError
-from kiroproxy.records import replace
 from kiroproxy.simulator import Simulator
 
 TOTAL_S: Final = 20.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.cli.doctor import (
@@ -15,7 +16,6 @@ from kiroproxy.cli.doctor import (
 )
 from kiroproxy.cli.doctor.examination import Examination
 from kiroproxy.cli.doctor.report import Line
-from kiroproxy.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

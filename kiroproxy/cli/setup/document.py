@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
 from kiroproxy.cli.setup import jsontext, tomltext
 from kiroproxy.cli.setup.values import ABSENT, Changes, Keys, changed, is_same, value_at
-from kiroproxy.records import dataclass
 
 _FORMATS: Final[dict[str, ModuleType]] = {".json": jsontext, ".toml": tomltext}
 

@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,6 @@ from kiroproxy.cli.setup.kept import MOST_BYTES, Kept, Original, digest
 from kiroproxy.cli.setup.values import ABSENT, Keys, Wish
 from kiroproxy.cli.terminal import GREEN, RED, YELLOW, is_terminal, note, paint, say
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass, replace
 from kiroproxy.regular import read_regular
 
 _PRIVATE: Final = 0o600

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kiroproxy.cli.setup.values import ABSENT, Changes, Keys
-from kiroproxy.records import dataclass
 
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _BOM: Final = "\ufeff"

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,6 @@ from kiroproxy.accounts.found import reason
 from kiroproxy.cli.setup.document import Document
 from kiroproxy.cli.setup.values import Keys
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass, field
 
 FOLDER: Final = "client-setup"
 MOST_BYTES: Final = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,6 @@ from kiroproxy import clientkey
 from kiroproxy.cli.environment import base_url
 from kiroproxy.config import Config
 from kiroproxy.errors import ConfigError
-from kiroproxy.records import dataclass
 from kiroproxy.secret import Secret
 from kiroproxy.values import is_loopback, parse_host, parse_key
 

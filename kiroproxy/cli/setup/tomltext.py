@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kiroproxy.cli.setup.values import ABSENT, Changes, Keys
-from kiroproxy.records import dataclass
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _KEY: Final = re.compile(r'[ \t]*("(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+)[ \t]*(\.?)')

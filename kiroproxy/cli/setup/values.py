@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from kiroproxy.records import dataclass
 
 Keys = tuple[str, ...]
 """The way from the top of a document to a value: ``("env", "ANTHROPIC_BASE_URL")``."""
