@@ -7,7 +7,9 @@ never get here, but an upstream error text may quote one.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import errno
 import functools
 import logging
 import math
@@ -17,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +185,7 @@ def open_handlers(config: Log) -> list[logging.Handler]:
     if config.console:
         handlers.append(logging.StreamHandler(sys.stderr))
     if config.file is not None:
-        handlers.append(_file_handler(config.file))
+        handlers.append(_FileHandler(config.file))
     return handlers
 
 
@@ -205,10 +208,39 @@ def install(config: Log, handlers: Sequence[logging.Handler]) -> None:
 def close(handlers: Sequence[logging.Handler]) -> None:
     """Those that are not wanted any more. The console stays open."""
     for handler in handlers:
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk has not taken
+            handler.close()
 
 
-def _file_handler(path: Path) -> logging.Handler:
+class _FileHandler(logging.FileHandler):
+    """Opens once, before it is used. A file that cannot be written is one line on standard error a minute,
+    instead of a traceback for every line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._complaints = Sparing(1, 60.0)
+        self.stream = _open_log(path)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif self._complaints.left_out() is not None and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                why = error.strerror or error
+                sys.stderr.write(f"kiroproxy: LOG_FILE: cannot be written ({why})\n")
+
+
+def _open_log(path: Path) -> TextIOWrapper:
+    """For appending, made 0600. Raises OSError, also for a pipe that nobody reads: waiting for somebody who
+    does would keep the server from starting."""
     make_folders(path.parent)
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-    return logging.FileHandler(path, encoding="utf-8")
+    flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno == errno.ENXIO and path.is_fifo():
+            raise OSError(error.errno, "it is a pipe that nobody reads", str(path)) from None
+        raise
+    os.set_blocking(fd, True)
+    return open(fd, "a", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -147,6 +148,33 @@ def test_file_and_console_say_the_same(tmp_path: Path, restored: None) -> None:
         logs.setup(Log(file=file))
         logging.getLogger("kiroproxy.test").info("x" * 50_000)
     assert file.read_text() == stream.getvalue()
+
+
+def test_file_that_cannot_be_written_is_told_in_one_line(restored: None) -> None:
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.setup(Log(console=False, file=Path("/dev/full")))
+        for _ in range(3):
+            logging.getLogger("kiroproxy.test").info("x" * 10_000)
+        logs.setup(Log(console=False))  # closes it, with all that could not be written
+    assert stream.getvalue() == "kiroproxy: LOG_FILE: cannot be written (No space left on device)\n"
+
+
+def test_pipe_that_nobody_reads_is_refused(tmp_path: Path, restored: None) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is a pipe that nobody reads"):
+        logs.setup(Log(console=False, file=pipe))
+
+
+def test_pipe_takes_the_log(tmp_path: Path, restored: None) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    logs.setup(Log(console=False, file=pipe))
+    logging.getLogger("kiroproxy.test").info("hello")
+    assert os.read(reading, 1000).endswith(b"hello\n")
+    os.close(reading)
 
 
 @pytest.mark.parametrize("format", ["text", "json"])

@@ -172,6 +172,8 @@ def _values(path: Path) -> dict[str, str]:
                     "SELECT key, value FROM state WHERE key = ?", (_PROFILE_KEY,)
                 ).fetchall()
     except sqlite3.Error as error:
+        if _is_empty(path):
+            raise ValueError("is empty") from None
         raise ValueError(f"is not a readable store of a CLI ({error})") from None
     return {key: text for key, value in found if (text := _text(value)) is not None}
 
@@ -198,6 +200,13 @@ def _open(path: Path) -> sqlite3.Connection:
     end_s = time.monotonic() + _BUSY_S
     connection.set_progress_handler(lambda: time.monotonic() > end_s, _STEPS)
     return connection
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _has_wal_mode(path: Path) -> bool:

@@ -48,9 +48,11 @@ def claim_folder(path: Path) -> bool:
 
 
 def read_json(path: Path, most_bytes: int = MAX_FILE_BYTES) -> Any:
-    """The file as JSON. Raises OSError, or ValueError (no regular file, too big, not UTF-8, not JSON)
-    without content."""
+    """The file as JSON. Raises OSError, or ValueError (no regular file, too big, empty, not UTF-8, not
+    JSON) without content."""
     data = read_regular(path, most_bytes)
+    if not data.strip():
+        raise ValueError("is empty")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:

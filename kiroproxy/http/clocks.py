@@ -48,33 +48,48 @@ class Deadline:
 
 
 class StallWatch:
-    """Calls ``stalled`` when ``taken_bytes()`` has not grown for a whole period of ``period_s``."""
+    """Calls ``stalled`` when ``taken_bytes()`` has not grown for a whole period of ``period_s``, or, from
+    the second period's end on, by less than ``rate_bytes_s`` for each period but the first."""
 
-    __slots__ = ("_at_bytes", "_loop", "_period_s", "_stalled", "_taken_bytes", "_timer")
+    __slots__ = (
+        "_at_bytes",
+        "_due_bytes",
+        "_loop",
+        "_period_s",
+        "_rate_bytes_s",
+        "_stalled",
+        "_taken_bytes",
+        "_timer",
+    )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         period_s: float,
+        rate_bytes_s: int,
         taken_bytes: Callable[[], int],
         stalled: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._period_s = period_s
+        self._rate_bytes_s = rate_bytes_s
         self._taken_bytes = taken_bytes
         self._stalled = stalled
-        self._look_again()
+        self._due_bytes: float = taken_bytes()
+        self._look_again(taken_bytes())
 
     def cancel(self) -> None:
         """Stop watching."""
         self._timer.cancel()
 
-    def _look_again(self) -> None:
-        self._at_bytes = self._taken_bytes()
+    def _look_again(self, taken_bytes: int) -> None:
+        self._at_bytes = taken_bytes
         self._timer = self._loop.call_later(self._period_s, self._on_timer)
 
     def _on_timer(self) -> None:
-        if self._taken_bytes() > self._at_bytes:
-            self._look_again()
+        taken_bytes = self._taken_bytes()
+        if taken_bytes > self._at_bytes and taken_bytes >= self._due_bytes:
+            self._due_bytes += self._rate_bytes_s * self._period_s
+            self._look_again(taken_bytes)
         else:
             self._stalled()

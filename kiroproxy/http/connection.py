@@ -169,6 +169,7 @@ class Connection(asyncio.Protocol):
         self._stall = StallWatch(
             self._shared.loop,
             self._shared.limits.write_stall_s,
+            self._shared.limits.read_rate_bytes_s,
             self._taken_bytes,
             self._on_stall,
         )
@@ -506,7 +507,9 @@ class Connection(asyncio.Protocol):
 
     def _on_stall(self) -> None:
         fields = {"fields": {"peer": peer_address(self.transport)}}
-        _log.warning("a client does not read its answer, connection cut", extra=fields)
+        _log.warning(
+            "a client does not read its answer, or too slowly, connection cut", extra=fields
+        )
         self.transport.abort()
 
     def _stop_stall_watch(self) -> None:

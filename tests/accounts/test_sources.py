@@ -108,6 +108,23 @@ def test_secret_file_that_is_no_good(tmp_path: Path, name: str) -> None:
 # -- named files and base64
 
 
+EMPTY = [
+    "KIRO_AUTH_TOKEN_FILE",
+    "KIRO_OAUTH_CREDS_FILE_PATH",
+    "PROVIDER_POOLS_FILE_PATH",
+    "KIRO_CLI_DB_FILE",
+]
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(b"")
+    (problem,) = load(tmp_path, **{name: str(path)}).problems
+    assert problem.startswith(f"{name}: ")
+    assert problem.endswith(" is empty")
+
+
 @pytest.mark.parametrize("name", ["KIRO_AUTH_TOKEN_FILE", "KIRO_OAUTH_CREDS_FILE_PATH"])
 def test_named_file(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "home/creds.json", [social("one"), social("two")])

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from kiroproxy.http.clocks import Deadline, StallWatch
 
 
@@ -97,7 +99,7 @@ def test_stall_watch_wants_progress_in_every_period() -> None:
     loop = ManualLoop()
     taken = [0]
     stalled: list[float] = []
-    StallWatch(loop, 10, lambda: taken[0], lambda: stalled.append(loop.now))  # type: ignore[arg-type]
+    StallWatch(loop, 10, 0, lambda: taken[0], lambda: stalled.append(loop.now))  # type: ignore[arg-type]
     loop.advance(5)
     taken[0] = 1
     loop.advance(10)
@@ -108,10 +110,34 @@ def test_stall_watch_wants_progress_in_every_period() -> None:
     assert stalled == [30]
 
 
+@pytest.mark.parametrize(
+    ("each_period", "cut_s"),
+    [
+        ([1, 1, 1], 20),  # any progress will do for the first period alone
+        ([1, 49, 1, 99, 1], 30),  # the second has made its number, the third has not
+        ([100, 1, 1, 1], 40),  # what came early counts
+        ([0, 1000], 10),  # none is none
+        ([0.5, 50, 50, 50, 50, 50], None),
+    ],
+)
+def test_stall_watch_wants_a_pace_behind_its_first_period(
+    each_period: list[float], cut_s: float | None
+) -> None:
+    loop = ManualLoop()
+    taken = [7.0]  # of answers before
+    stalled: list[float] = []
+    StallWatch(loop, 10, 5, lambda: taken[0], lambda: stalled.append(loop.now))  # type: ignore
+    for size in each_period:
+        loop.advance(9)
+        taken[0] += size
+        loop.advance(1)
+    assert stalled == ([] if cut_s is None else [cut_s])
+
+
 def test_stall_watch_can_be_cancelled() -> None:
     loop = ManualLoop()
     stalled: list[bool] = []
-    StallWatch(loop, 10, lambda: 0, lambda: stalled.append(True)).cancel()  # type: ignore[arg-type]
+    StallWatch(loop, 10, 0, lambda: 0, lambda: stalled.append(True)).cancel()  # type: ignore[arg-type]
     loop.advance(20)
     assert stalled == []
 

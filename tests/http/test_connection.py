@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -633,7 +634,8 @@ async def test_slow_client_that_takes_something_is_kept() -> None:
         await gate.wait()
         exchange.end()
 
-    async with bench([Route("GET", "/", handler)], FAST) as b:
+    limits = replace(FAST, read_rate_bytes_s=1)
+    async with bench([Route("GET", "/", handler)], limits) as b:
         await b.feed(request("GET", "/"))
         b.transport.unsent_bytes = 100
         b.connection.pause_writing()
@@ -643,6 +645,28 @@ async def test_slow_client_that_takes_something_is_kept() -> None:
         assert not b.transport.closed
         b.connection.resume_writing()
         gate.set()
+
+
+async def test_client_that_takes_a_few_bytes_now_and_then_is_cut_off() -> None:
+    cancelled = asyncio.Event()
+
+    async def handler(request: Request, exchange: Exchange) -> None:
+        exchange.start(200, [], bytes(1_000_000))
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    limits = HttpLimits(write_stall_s=0.02, read_rate_bytes_s=1_000_000)
+    async with bench([Route("GET", "/", handler)], limits) as b:
+        await b.feed(request("GET", "/"))
+        b.transport.unsent_bytes = 1_000_000
+        b.connection.pause_writing()
+        while not b.transport.aborted:  # the test's own timeout is the alternative
+            b.transport.unsent_bytes -= 1
+            await asyncio.sleep(0.002)
+        await cancelled.wait()
 
 
 async def test_drain_closes_idle_connections_and_marks_the_others() -> None:
