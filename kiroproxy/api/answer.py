@@ -358,7 +358,8 @@ class Answer:
 
     def _finish_parts(self, out: list[AnswerEvent]) -> None:
         """The end of the stream, for every part that may still hold something."""
-        self._run_tools(out, lambda made: self._tools.settle(made, at_end=True))
+        if self._tools.busy:
+            self._run_tools(out, lambda made: self._tools.settle(made, at_end=True))
         self._release_waiting(out)
         self._flush_text(out, at_end=True)
         self._end_thinking(out)
