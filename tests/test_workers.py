@@ -188,6 +188,34 @@ async def test_sighup_reloads_all_workers_and_is_told_once(tmp_path: Path) -> No
         assert server.text.count("no such setting: no_such") == 3
 
 
+async def test_a_worker_that_replaces_another_has_the_reloaded_settings(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'kiro_client_token = "{KEY}"\n')
+    file.chmod(0o600)
+    more = {"KIRO_CLIENT_TOKEN": "", "KIROPROXY_CONFIG": str(file)}
+    async with servers(tmp_path, *TWO, **more) as (server, _):
+        file.write_text('kiro_client_token = "second-key"\n')
+        server.tell(signal.SIGHUP)
+        await until(lambda: server.text.count("reloaded: 1 accounts") == 2)
+        file.write_text("broken and not told of")
+        workers = server.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(server.workers() - workers) == 2)
+        assert [await ask_with(server, KEY) for _ in range(8)] == [401] * 8
+        assert [await ask_with(server, "second-key") for _ in range(8)] == [200] * 8
+
+
+async def test_sighup_to_a_worker_is_the_parents_business(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO) as (server, _):
+        for pid in server.workers():
+            os.kill(pid, signal.SIGHUP)
+        line = f"SIGHUP to a worker does nothing; it is for process {server.process.pid}"
+        await until(lambda: server.text.count(line) == 2)
+        server.tell(signal.SIGHUP)
+        await until(lambda: server.text.count("reloaded: 1 accounts") == 2)
+
+
 async def test_sighup_of_a_demo_changes_nothing(tmp_path: Path) -> None:
     given = environment(tmp_path, KIROPROXY_STATE_DIR="")
     for arguments in ((), TWO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import functools
 import json
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kiroproxy import logs
+from kiroproxy import clientkey, logs
 from kiroproxy.app import App, Running
 from kiroproxy.cli import streams, workers
 from kiroproxy.cli.dotfile import read_dotenv
@@ -27,7 +28,7 @@ from kiroproxy.cli.process import (
     settle,
 )
 from kiroproxy.cli.settings import find_file, read_settings
-from kiroproxy.cli.supervisor import Link
+from kiroproxy.cli.supervisor import RELOAD, Link
 from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
@@ -79,6 +80,7 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
             serve=functools.partial(_serve_as_worker, reread),
             announce=lambda running: _announce(running, config, is_demo),
             simulate=None if simulator is None else functools.partial(_simulate, simulator),
+            reread=reread,
         )
     except OSError as error:
         raise ConfigError(_cannot_listen(config, error)) from None
@@ -121,7 +123,7 @@ async def _serve_until_signal(
         config = config.with_environment(await _start_simulator(simulator))
     app = App(config)
     if worker is not None:
-        app = App(config, place=worker.place, sockets=worker.sockets)
+        app = App(_with_newer_key(config, worker), place=worker.place, sockets=worker.sockets)
         _stop_with_parent(stop, worker.link)
     _on_signals(stop, hurry, app)
     try:
@@ -129,7 +131,10 @@ async def _serve_until_signal(
             running = await app.start()
         except OSError as error:
             raise ConfigError(_cannot_listen(config, error)) from None
-        _reload_on_hangup(app, reread)
+        _on_reload(app, reread, worker)
+        if worker is not None and worker.newer is not None:
+            newer = worker.newer
+            await _reload(app, lambda: newer)
         settle()
         if worker is not None:
             worker.ready(running)
@@ -178,39 +183,57 @@ def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
     loop.add_reader(link.life_fd, gone)
 
 
-def _reload_on_hangup(app: App, reread: Reread | None) -> None:
-    """SIGHUP: settings and sign-ins are read again. One reload at a time; answers go on."""
+def _with_newer_key(config: Config, worker: workers.Worker) -> Config:
+    """No worker takes a key that the others have given up, not even until it has reloaded."""
+    if worker.newer is None:
+        return config
+    key = worker.newer.server.client_token or clientkey.load_or_create(config.state_dir)
+    return dataclasses.replace(config, server=dataclasses.replace(config.server, client_token=key))
+
+
+async def _reload(app: App, reread: Reread) -> None:
+    """Settings and sign-ins are read again; answers go on. Does not fail."""
     log = logging.getLogger("kiroproxy.reload")
+    try:
+        config = await asyncio.to_thread(reread)
+        handlers = logs.open_handlers(config.log)
+        try:
+            await app.reload(config)
+        except BaseException:
+            logs.close(handlers)
+            raise
+        logs.install(config.log, handlers)
+    except KiroProxyError as error:
+        log.error("not reloaded, the old settings stay: %s", error.message)
+    except OSError as error:
+        log.error("not reloaded, the old settings stay: LOG_FILE: cannot be written (%s)", error)
+    except Exception:
+        log.exception("not reloaded")
+
+
+def _on_reload(app: App, reread: Reread | None, worker: workers.Worker | None) -> None:
+    """SIGHUP. Its parent tells a worker in another way: alone it would differ from the others."""
+    if not hasattr(signal, "SIGHUP"):
+        return
+    loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
-    async def reload() -> None:
-        if reread is None:
-            return
-        try:
-            config = await asyncio.to_thread(reread)
-            handlers = logs.open_handlers(config.log)
-            try:
-                await app.reload(config)
-            except BaseException:
-                logs.close(handlers)
-                raise
-            logs.install(config.log, handlers)
-        except KiroProxyError as error:
-            log.error("not reloaded, the old settings stay: %s", error.message)
-        except OSError as error:
-            log.error(
-                "not reloaded, the old settings stay: LOG_FILE: cannot be written (%s)", error
-            )
-        except Exception:
-            log.exception("not reloaded")
-
     def told() -> None:
-        task = asyncio.get_running_loop().create_task(reload(), name="reload")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        if reread is not None:
+            task = loop.create_task(_reload(app, reread), name="reload")
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
-    if hasattr(signal, "SIGHUP"):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told)
+    if worker is None:
+        loop.add_signal_handler(signal.SIGHUP, told)
+        return
+    loop.add_signal_handler(RELOAD, told)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {RELOAD})
+    log, parent = logging.getLogger("kiroproxy.reload"), os.getppid()
+    loop.add_signal_handler(
+        signal.SIGHUP,
+        lambda: log.warning("SIGHUP to a worker does nothing; it is for process %d", parent),
+    )
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:

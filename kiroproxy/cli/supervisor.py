@@ -33,7 +33,10 @@ KILL_S: Final = 15.0  # beyond the drain time; then a child that does not end is
 _HURRIED_KILL_S: Final = 10.0
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
-_FORWARDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+RELOAD: Final = signal.SIGUSR1
+"""How a child is told to read its settings again: SIGHUP is for the parent, so that no child does it alone.
+Blocked in a child until it listens to it, so that it is not lost on one that has just been started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Forks:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         # A signal must not find the child with its parent's handlers and wake-up pipe.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_FORWARDED, signal.SIGCHLD])
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_HANDLED, signal.SIGCHLD])
         try:
             pid = os.fork()
             if pid == 0:
@@ -107,10 +110,10 @@ class Forks:
             os.close(self._life_end)
             os.close(status_fd)
             signal.set_wakeup_fd(-1)
-            for number in (*_FORWARDED, signal.SIGCHLD):
+            for number in (*_HANDLED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # for whom it means nothing
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, RELOAD})
             code = work(link)
         except BaseException:
             traceback.print_exc()
@@ -127,14 +130,15 @@ class Job:
 
     ``work`` runs in the child. ``prepare`` comes before each start and may raise OSError: then it is
     tried again later. ``bereaved`` after an end, with whether a replacement comes at once. ``announce``
-    when all are ready for the first time, with what each has told. ``leave`` before the workers are
-    told to stop.
+    when all are ready for the first time, with what each has told. ``reload`` at SIGHUP, before the workers
+    are told. ``leave`` before they are told to stop.
     """
 
     work: Callable[[int, Link], int]
     prepare: Callable[[int], None]
     bereaved: Callable[[int, bool], None]
     announce: Callable[[list[dict[str, Any]]], None]
+    reload: Callable[[], None]
     leave: Callable[[], None]
 
 
@@ -171,7 +175,7 @@ class Supervisor:
         for end in (wakeup, wakeup_end):
             end.setblocking(False)
         signal.set_wakeup_fd(wakeup_end.fileno(), warn_on_full_buffer=False)
-        for number in (*_FORWARDED, signal.SIGCHLD):
+        for number in (*_HANDLED, signal.SIGCHLD):
             signal.signal(number, _ignore)
         self._selector.register(wakeup, selectors.EVENT_READ, lambda: self._woken(wakeup))
         # The first one alone: it makes what all share, and a wrong setting is told once.
@@ -239,7 +243,8 @@ class Supervisor:
             if number == signal.SIGCHLD:
                 continue  # several may have become one: everybody is looked at below
             if number == signal.SIGHUP:
-                self._tell_all(signal.SIGHUP)
+                self.job.reload()
+                self._tell_all(RELOAD)
             else:
                 self._signals += 1
                 self._stop()

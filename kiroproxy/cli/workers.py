@@ -8,29 +8,34 @@ Elsewhere all workers accept from the parent's one set.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kiroproxy import clientkey
+from kiroproxy import clientkey, logs
 from kiroproxy.app import Running
 from kiroproxy.board import Board
 from kiroproxy.cli.supervisor import Forks, Job, Link, Supervisor
 from kiroproxy.config import Config
-from kiroproxy.errors import ConfigError
+from kiroproxy.errors import ConfigError, KiroProxyError
 from kiroproxy.http import listening
 from kiroproxy.secret import Secret
 from kiroproxy.usage.team import Place, retire
 
+_log = logging.getLogger("kiroproxy.workers")
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker process gets. ``sockets``: bound, not listening."""
+    """What one worker process gets. ``sockets``: bound, not listening. ``newer``: what the others have
+    taken up since the start."""
 
     link: Link
     place: Place
     sockets: list[socket.socket]
+    newer: Config | None
 
     def ready(self, running: Running) -> None:
         """Tell the parent what the welcome says."""
@@ -48,6 +53,8 @@ Serve = Callable[[Config, Worker], int]
 Simulate = Callable[[Link], int]
 """Runs the simulator; tells its environment (``{"environment": {…}}``)."""
 Announce = Callable[[Running], None]
+Reread = Callable[[], Config]
+"""The settings as they are now. Raises ConfigError."""
 
 
 class Sockets:
@@ -94,6 +101,7 @@ def run(
     serve: Serve,
     announce: Announce,
     simulate: Simulate | None,
+    reread: Reread | None,
 ) -> int:
     """Serve with ``config.server.workers`` processes until told to stop; the exit code. Raises
     ConfigError, or OSError when the address cannot be had."""
@@ -105,6 +113,7 @@ def run(
     board = Board(server.workers)
     forks = Forks()
     essential = None
+    newer: Config | None = None
     if simulate is not None:
         essential = forks.fork(simulate)
         while essential.message is None:
@@ -114,7 +123,7 @@ def run(
 
     def work(index: int, link: Link) -> int:
         sockets.keep_only(index)
-        return serve(config, Worker(link, Place(board, index), sockets.of(index)))
+        return serve(config, Worker(link, Place(board, index), sockets.of(index), newer))
 
     def prepare(index: int) -> None:
         sockets.of(index)
@@ -127,11 +136,26 @@ def run(
     def told(messages: list[dict[str, Any]]) -> None:
         announce(_running(sockets.addresses, key, messages[0]))
 
+    def reload() -> None:
+        """For the log of this process, and for workers that are started later."""
+        nonlocal newer
+        if reread is None:
+            return
+        try:
+            found = reread()
+            logs.setup(found.log)
+            newer = found
+        except (KiroProxyError, OSError):
+            return  # each worker says so
+        except Exception:
+            _log.exception("not reloaded")
+
     job = Job(
         work=work,
         prepare=prepare,
         bereaved=bereaved,
         announce=told,
+        reload=reload,
         leave=lambda: sockets.keep_only(None),
     )
     return Supervisor(forks, job, server.workers, server.drain_s, essential).run()

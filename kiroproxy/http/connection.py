@@ -1,143 +1,52 @@
 """One client connection: bytes in, requests out to handlers, one exchange at a time.
 
-states.py has the reading side's table, exchange.py the answering side. A client that hangs up while
-its request is being answered is gone, even if it only closed its sending side: the handler's task is
-cancelled at once. Clients of these APIs do not half-close, and the other reading would keep the
-service working for nobody.
+line.py has the socket's part, incoming.py a request until it is whole, exchange.py its answer, states.py
+the table of the reading side; here they meet. A client that hangs up while its request is being answered
+is gone, even if it only closed its sending side: the handler's task is cancelled at once. Clients of these
+APIs do not half-close, and the other reading would keep the service working for nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from typing import Final
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
-from kiroproxy.http.body import BodyReader, ChunkedBody, SizedBody, too_large
-from kiroproxy.http.clocks import Deadline, StallWatch
 from kiroproxy.http.exchange import Exchange
-from kiroproxy.http.guests import neighbourhood
-from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
-from kiroproxy.http.messages import Headers, Request
+from kiroproxy.http.head import RequestHead
+from kiroproxy.http.incoming import Incoming
+from kiroproxy.http.line import ClientLine
 from kiroproxy.http.responses import CONTINUE
-from kiroproxy.http.router import Match
 from kiroproxy.http.shared import Shared
-from kiroproxy.http.states import READING, TRANSITIONS, State, Step
-from kiroproxy.net import FlowControl, disable_nagle, peer_address, peer_host, reset_on_close
+from kiroproxy.http.states import READING, State, Step
 
 __all__ = ["Connection", "Exchange"]
 
 _log = logging.getLogger("kiroproxy.http")
 
 _SLOW: Final = "the request's %s came too slowly"
-_NO_MATCH: Final = Match()
-_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_RETRY_AFTER_S: Final = 5.0
 _TURNS: Final = 16  # requests, of one connection, until others have their turn
 
 
-def _crowded() -> RequestError:
-    return RequestError(
-        "the server holds as much of requests as it may at present; try again",
-        kind=Kind.OVERLOADED,
-        retry_after_s=_RETRY_AFTER_S,
-    )
-
-
-class Connection(asyncio.Protocol):
+class Connection(ClientLine):
     """The protocol object the event loop calls.
 
     Whatever belongs to one request is dropped with it: an idle connection is this object, its
     transport, flow control and one timer.
     """
 
-    __slots__ = (
-        "_ahead",
-        "_body",
-        "_body_bytes",
-        "_body_from_s",
-        "_deadline",
-        "_exchange",
-        "_head",
-        "_held_bytes",
-        "_keep",
-        "_linger_end_s",
-        "_linger_left_bytes",
-        "_match",
-        "_peer",
-        "_reader",
-        "_shared",
-        "_stall",
-        "_state",
-        "_task",
-        "flow",
-        "host",
-        "is_known",
-        "sent_bytes",
-        "transport",
-    )
-
-    transport: asyncio.Transport
-    flow: FlowControl
+    __slots__ = ("_ahead", "_exchange", "_incoming", "_task")
 
     def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._state = State.IDLE
-        self._keep = True
+        super().__init__(shared)
         self._ahead = bytearray()  # came while another request was being answered
-        self._deadline = Deadline(shared.loop, self._on_deadline)
-        self._stall: StallWatch | None = None
-        self._linger_end_s = 0.0
-        self._linger_left_bytes = 0
-        self._peer: str | None = None
-        self.sent_bytes = 0
-        self.host = ""
-        self.is_known = False
         # per request
-        self._held_bytes = 0  # of it, in memory
-        self._body_bytes = 0  # that have come, and since when
-        self._body_from_s = 0.0
-        self._reader: HeadReader | None = None
-        self._head: RequestHead | None = None
-        self._match: Match = _NO_MATCH
-        self._body: BodyReader | None = None
+        self._incoming: Incoming | None = None
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def state(self) -> State:
-        """Of the reading side."""
-        return self._state
-
-    @property
-    def must_close(self) -> bool:
-        """The answer now being written is the last on this connection."""
-        return not self._keep or self._shared.draining
-
     # --- the event loop's calls ---
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # a stream server makes no other
-        self.flow = FlowControl(self.transport)
-        limits = self._shared.limits
-        self.transport.set_write_buffer_limits(limits.write_high_bytes, limits.write_low_bytes)
-        disable_nagle(transport)
-        self._shared.connections.add(self)
-        self.host = neighbourhood(peer_host(transport))
-        if not self._shared.guests.enter(self):
-            self._say_full()
-            self._step(Step.CLOSE)
-            self.transport.abort()
-            return
-        self._deadline.expire_in(limits.idle_timeout_s)
-        if self._shared.draining:  # it was in the backlog when the listener closed
-            self._close()
-
-    def _say_full(self) -> None:
-        if self._shared.full_lines.left_out() is not None:
-            fields = {"fields": {"connections": len(self._shared.guests)}}
-            _log.warning("no room for a connection: none of them is idle", extra=fields)
 
     def data_received(self, data: bytes) -> None:
         if self._ahead or self._state is State.ACTIVE:
@@ -155,31 +64,13 @@ class Connection(asyncio.Protocol):
         return False  # the loop closes as well, which does nothing any more
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._step(Step.LOST)
         self._client_gone()
-        self._deadline.cancel()
-        self._stop_stall_watch()
         self._drop_ahead()
         self._drop_request()
-        self._shared.guests.leave(self)
-        self._shared.connections.discard(self)
-        self._shared.on_leave()
-
-    def pause_writing(self) -> None:
-        self._stall = StallWatch(
-            self._shared.loop,
-            self._shared.limits.write_stall_s,
-            self._shared.limits.read_rate_bytes_s,
-            self._taken_bytes,
-            self._on_stall,
-        )
-        self.flow.pause_writing()
+        super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        self._stop_stall_watch()
-        self.flow.resume_writing()
-        if self._state is State.IDLE:
-            self._shared.guests.wait(self)
+        super().resume_writing()
         self._read_ahead()
 
     # --- reading ---
@@ -194,14 +85,74 @@ class Connection(asyncio.Protocol):
                 if turns < 0:
                     self._shared.loop.call_soon(self._read_ahead)
                     break
-            if self._state is State.BODY:
-                data = self._read_body(data)
+            incoming = self._incoming
+            if incoming is not None and self._state is State.BODY:
+                data = self._read_body(incoming, data)
             elif self._state is State.IDLE and self.flow.write_paused:
                 break  # it does not read its last answer; no further one shall pile up
             else:
                 data = self._read_head(data)
         if data:
             self._hold(data)
+
+    def _read_head(self, data: bytes) -> bytes:
+        incoming = self._incoming
+        if incoming is None:
+            incoming = self._incoming = Incoming(self._shared)
+        try:
+            found = incoming.read_head(data)
+        except KiroProxyError as error:
+            self._enter_head()
+            return self._refuse(incoming, error)
+        if found is not None:
+            self._enter_head()
+            return self._take_head(incoming, *found)
+        if incoming.begun and self._enter_head():
+            self._deadline.expire_in(self._shared.limits.head_timeout_s)
+        return b""
+
+    def _enter_head(self) -> bool:
+        """Whether these were the request's first bytes."""
+        if self._state is not State.IDLE:
+            return False
+        self._step(Step.BYTES)
+        if self.is_known:
+            self._shared.guests.work(self)
+        return True
+
+    def _take_head(self, incoming: Incoming, head: RequestHead, rest: bytes) -> bytes:
+        """Decide on a whole head; returns what is left of the bytes behind it."""
+        self._keep = self._keep and head.keep_alive
+        refusal = incoming.admit(head, self, self.peer, len(rest))
+        if refusal is not None:
+            return self._refuse(incoming, refusal)
+        if head.body_bytes == 0:
+            self._answer(incoming, b"")
+            return rest
+        if head.expects_continue and not rest:
+            if incoming.match.error is not None:
+                return self._refuse(incoming, incoming.match.error)
+            self.sent_bytes += len(CONTINUE)
+            self.transport.write(CONTINUE)
+        refusal = incoming.expect_body(head)
+        if refusal is not None:
+            return self._refuse(incoming, refusal)
+        self._step(Step.BODY)
+        self._deadline.expire_in(incoming.body_patience_s())
+        return rest
+
+    def _read_body(self, incoming: Incoming, data: bytes) -> bytes:
+        try:
+            rest = incoming.read_body(data)
+        except KiroProxyError as error:
+            return self._refuse(incoming, incoming.match.error or error)
+        if rest is None:
+            self._deadline.expire_in(incoming.body_patience_s())
+            return b""
+        self._answer(incoming, incoming.take_body())
+        return rest
+
+    # --- what came ahead ---
 
     def _hold(self, data: bytes) -> None:
         if self._state is State.ACTIVE or self._state is State.IDLE:
@@ -220,120 +171,6 @@ class Connection(asyncio.Protocol):
             self.flow.resume_reading()
             self._read(data)
 
-    def _read_head(self, data: bytes) -> bytes:
-        if self._reader is None:
-            self._reader = HeadReader(self._shared.limits)
-        try:
-            found = self._reader.feed(data)
-        except KiroProxyError as error:
-            self._enter_head()
-            return self._refuse(error)
-        if found is not None:
-            self._enter_head()
-            self._reader = None
-            return self._take_head(*found)
-        if not self._reader.empty:
-            if self._enter_head():
-                self._deadline.expire_in(self._shared.limits.head_timeout_s)
-            if not self._hold_bytes(len(data)):
-                return self._refuse(_crowded())
-        return b""
-
-    def _enter_head(self) -> bool:
-        """Whether these were the request's first bytes."""
-        if self._state is not State.IDLE:
-            return False
-        self._step(Step.BYTES)
-        if self.is_known:
-            self._shared.guests.work(self)
-        return True
-
-    def _take_head(self, head: RequestHead, rest: bytes) -> bytes:
-        """Decide on a whole head; returns what is left of the bytes behind it."""
-        self._head = head
-        self._keep = self._keep and head.keep_alive
-        self._match = self._shared.router.match(head.method, head.path, head.headers)
-        is_whole = head.body_bytes != CHUNKED and head.body_bytes <= len(rest)
-        was_known = self.is_known
-        denied = self._maybe_denied(is_whole)
-        if not was_known:
-            self._shared.guests.work(self)
-        if denied is not None:
-            if not is_whole:
-                return self._refuse(denied)
-            self._match.handler, self._match.error = None, denied
-        if head.problem is not None:
-            return self._refuse(head.problem)
-        if head.body_bytes == 0:
-            self._answer(b"")
-            return rest
-        if head.expects_continue and not rest:
-            if self._match.error is not None:
-                return self._refuse(self._match.error)
-            self.sent_bytes += len(CONTINUE)
-            self.transport.write(CONTINUE)
-        limits = self._shared.limits
-        keeps = self._match.handler is not None and head.method in _WITH_BODY
-        most_bytes = limits.max_body_bytes if keeps else limits.max_dropped_bytes
-        if head.body_bytes > most_bytes:
-            return self._refuse(self._match.error or too_large(most_bytes))
-        chunked = head.body_bytes == CHUNKED
-        self._body = (
-            ChunkedBody(most_bytes, keeps=keeps)
-            if chunked
-            else SizedBody(head.body_bytes, keeps=keeps)
-        )
-        self._step(Step.BODY)
-        self._body_bytes = 0
-        self._body_from_s = self._shared.loop.time()
-        self._await_body()
-        return rest
-
-    def _maybe_denied(self, is_whole: bool) -> KiroProxyError | None:
-        """Why the route does not let the request in: asked before a body is waited for and kept. Of a
-        request that is here as a whole it is asked once a connection, for its handler asks as well."""
-        check = self._match.check
-        if check is None or (is_whole and self.is_known):
-            return None
-        try:
-            check(self._request(b""))
-        except KiroProxyError as error:
-            return error
-        self._shared.guests.know(self)
-        return None
-
-    def _read_body(self, data: bytes) -> bytes:
-        body = self._body
-        if body is not None and body.keeps and not self._hold_bytes(len(data)):
-            return self._refuse(_crowded())
-        try:
-            rest = body.feed(data) if body else data
-        except KiroProxyError as error:
-            return self._refuse(self._match.error or error)
-        if rest is None:
-            self._body_bytes += len(data)
-            self._await_body()
-            return b""
-        self._body = None
-        self._answer(body.take() if body else b"")
-        return rest
-
-    def _await_body(self) -> None:
-        """The next piece has its time, and all of them together have no more than their number allows."""
-        limits = self._shared.limits
-        spent_s = self._shared.loop.time() - self._body_from_s
-        ahead_s = self._body_bytes / limits.body_rate_bytes_s - spent_s
-        self._deadline.expire_in(max(0.0, limits.body_timeout_s + min(0.0, ahead_s)))
-
-    # --- what is held of requests ---
-
-    def _hold_bytes(self, size: int) -> bool:
-        """Whether there is room for so much of the present request."""
-        if not self._shared.guests.take(size):
-            return False
-        self._held_bytes += size
-        return True
-
     def _drop_unheld(self) -> None:
         """There is no room for what came ahead. What comes behind a gap must never be read."""
         if self._state is State.IDLE:
@@ -347,45 +184,35 @@ class Connection(asyncio.Protocol):
 
     # --- answering ---
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, incoming: Incoming, body: bytes) -> None:
         """The request is complete."""
-        request = self._request(body)
-        match = self._match
-        exchange = self._open(request)
+        match = incoming.match
+        exchange = self._open(incoming, body)
         if match.handler is not None:
-            coroutine = self._shared.answerer.run(match.handler, request, exchange)
+            coroutine = self._shared.answerer.run(match.handler, exchange.request, exchange)
             self._task = self._shared.loop.create_task(coroutine)
             self._task.add_done_callback(self._task_done)
             self._shared.tasks.add(self._task)
             return
         if match.error is not None:
-            self._shared.answerer.refuse(request, exchange, match.error, match.extra_lines)
+            self._shared.answerer.refuse(exchange.request, exchange, match.error, match.extra_lines)
         elif match.response is not None:
             exchange.send(match.response)
         self._complete()
 
-    def _refuse(self, error: KiroProxyError) -> bytes:
+    def _refuse(self, incoming: Incoming, error: KiroProxyError) -> bytes:
         """Answer a request that will not be read to its end, then listen no more."""
         self._keep = False
-        request = self._request(b"")
-        exchange = self._open(request)
-        self._shared.answerer.refuse(request, exchange, error, self._match.extra_lines)
-        self._linger()
+        exchange = self._open(incoming, b"")
+        self._shared.answerer.refuse(exchange.request, exchange, error, incoming.match.extra_lines)
+        self._listen_no_more()
         return b""
 
-    def _request(self, body: bytes) -> Request:
-        request_id = f"req_{secrets.token_hex(12)}"
-        if self._peer is None:
-            self._peer = peer_address(self.transport)
-        peer = self._peer
-        if self._head is None:  # did not parse; the answer needs an id all the same
-            return Request("", "", "", Headers(), b"", request_id, peer)
-        return self._head.to_request(body, request_id, peer)
-
-    def _open(self, request: Request) -> Exchange:
+    def _open(self, incoming: Incoming, body: bytes) -> Exchange:
+        request = incoming.request(body, self.peer)
         self._step(Step.REQUEST)
         self._deadline.never()
-        match = self._match
+        match = incoming.match
         exchange = Exchange(self, request, match.params, self._shared.date, match.api)
         self._exchange = exchange
         return exchange
@@ -414,45 +241,28 @@ class Connection(asyncio.Protocol):
                 self._shared.guests.wait(self)
             self._deadline.expire_in(self._shared.limits.idle_timeout_s)
         elif self._ahead or self.flow.read_paused:
-            self._linger()
+            self._listen_no_more()
         else:
             self._close()
 
+    def _listen_no_more(self) -> None:
+        """The last answer is out; the client may still be sending."""
+        self._drop_request()
+        self._drop_ahead()
+        self._linger()
+
     def _drop_request(self) -> None:
-        self._shared.guests.give(self._held_bytes)
-        self._held_bytes = 0
-        self._reader = self._head = self._body = self._exchange = None
-        self._match = _NO_MATCH
+        if self._incoming is not None:
+            self._incoming.drop()
+        self._incoming = self._exchange = None
         self.flow.clear_callbacks()
 
     # --- ending ---
 
-    def drain(self) -> None:
-        """The server stops: leave now if idle, else after the answer."""
-        if self._state is State.IDLE:
-            self._close()
-
     def kill(self) -> None:
         """The server's patience is over."""
         self._client_gone()
-        self.transport.abort()
-
-    def make_room(self) -> None:
-        """Somebody else needs the place, and this connection only waits."""
-        self._close()
-
-    def stop_keeping(self) -> None:
-        """The answer's end will be the connection's."""
-        self._keep = False
-
-    def cut(self, reset: bool) -> None:
-        """Close in the middle of an answer; ``reset``: so that it cannot be taken for its end."""
-        self._keep = False
-        if reset:
-            reset_on_close(self.transport)
-            self.transport.abort()
-        else:
-            self._close()
+        super().kill()
 
     def _client_gone(self) -> bool:
         """Whether somebody was waiting for an answer; its handler is cancelled then. What a handler
@@ -465,60 +275,9 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
         return True
 
-    def _linger(self) -> None:
-        """Shut the sending side and wait for the client to hang up; see ``HttpLimits.linger_s``."""
-        self._drop_request()
-        self._step(Step.LINGER)
-        self._shared.guests.wait(self)
-        self._drop_ahead()
-        self.flow.resume_reading()
-        if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
-        self._linger_left_bytes = self._shared.limits.linger_bytes
-        self._linger_end_s = self._shared.loop.time() + self._shared.limits.linger_total_s
-        self._deadline.expire_in(self._shared.limits.linger_s)
-
-    def _still_coming(self, size: int) -> None:
-        """Bytes to drop: the client is still busy sending what nobody reads."""
-        self._linger_left_bytes -= size
-        if self._linger_left_bytes < 0:
-            self.transport.abort()
-        elif self._shared.loop.time() < self._linger_end_s:
-            self._deadline.expire_in(self._shared.limits.linger_s)
-
-    def _close(self) -> None:
-        """Flush and close; a client that does not take the rest is cut off after a while."""
-        if self._state not in (State.CLOSING, State.CLOSED):
-            self._step(Step.CLOSE)
-            self.transport.close()
-            self._deadline.expire_in(self._shared.limits.write_stall_s)
-
-    # --- clocks ---
-
     def _on_deadline(self) -> None:
-        if self._state is State.IDLE:
-            self._close()
-        elif self._state is State.HEAD:
-            self._refuse(RequestError(_SLOW % "headers", kind=Kind.REQUEST_TIMEOUT))
-        elif self._state is State.BODY:
-            self._refuse(RequestError(_SLOW % "body", kind=Kind.REQUEST_TIMEOUT))
-        else:
-            self.transport.abort()
-
-    def _on_stall(self) -> None:
-        fields = {"fields": {"peer": peer_address(self.transport)}}
-        _log.warning(
-            "a client does not read its answer, or too slowly, connection cut", extra=fields
-        )
-        self.transport.abort()
-
-    def _stop_stall_watch(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-    def _taken_bytes(self) -> int:
-        return self.sent_bytes - self.transport.get_write_buffer_size()
-
-    def _step(self, step: Step) -> None:
-        self._state = TRANSITIONS[self._state][step]
+        if self._incoming is None or self._state not in (State.HEAD, State.BODY):
+            super()._on_deadline()
+            return
+        late = "headers" if self._state is State.HEAD else "body"
+        self._refuse(self._incoming, RequestError(_SLOW % late, kind=Kind.REQUEST_TIMEOUT))

@@ -15,7 +15,7 @@ from kiroproxy.http.router import Router
 from kiroproxy.logs import Sparing
 
 if TYPE_CHECKING:
-    from kiroproxy.http.connection import Connection
+    from kiroproxy.http.line import ClientLine
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +31,7 @@ class Shared:
     """Called when a connection or a handler's task has left its set."""
     guests: Guests = field(init=False)
     full_lines: Sparing = field(default_factory=lambda: Sparing(1, 10.0))
-    connections: set[Connection] = field(default_factory=set)
+    connections: set[ClientLine] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
 
