@@ -17,7 +17,7 @@ import itertools
 import operator
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from kiroproxy.api.completion import Evidence, judge
 from kiroproxy.api.events import (
@@ -45,7 +45,7 @@ from kiroproxy.kiro.replies import is_length_stop
 
 _kind: Final = operator.itemgetter(0)
 _text: Final = operator.itemgetter(1)
-_WORTH_SPLITTING: Final = 8
+_WORTH_SPLITTING: Final = 3
 _KIRO_TEXT: Final = kiro.TEXT  # a global is found faster than a module's attribute
 MAX_WAITING_EVENTS: Final = 100_000  # behind one open tool call; each is a few words of text
 
@@ -84,15 +84,6 @@ class Answer:
         self._seen = Evidence()
         self._reader = UsageReader(plan)
         self._waiting: list[kiro.KiroEvent] = []
-        self._steps: dict[int, Callable[[kiro.KiroEvent, list[AnswerEvent]], None]] = {
-            kiro.TEXT: self._on_text,
-            kiro.TOOL: self._on_tool,
-            kiro.REASONING: self._on_reasoning,
-            kiro.METADATA: self._on_metadata,
-            kiro.METERING: self._on_metering,
-            kiro.CONTEXT: self._on_context,
-            kiro.FAULT: self._on_fault,
-        }
         self._update_plain()
 
     def initial_usage(self) -> Usage:
@@ -124,13 +115,17 @@ class Answer:
         """Text with something between or behind it, as in the last read of every answer: a short answer
         is one single read. Its runs of text still take the short path."""
         out: list[AnswerEvent] = []
+        between: list[kiro.KiroEvent] = []
         for kind, run in itertools.groupby(events, _kind):
             some = list(run)
-            if kind == _KIRO_TEXT and all(map(_text, some)):
-                out += self.feed(some)
-            else:
-                out += self._feed_slowly(some)
-        return out
+            if kind != _KIRO_TEXT or not all(map(_text, some)):
+                between += some
+                continue
+            if between:
+                out += self._feed_slowly(between)
+                between = []
+            out += self.feed(some)
+        return out + self._feed_slowly(between)
 
     def finish(self) -> tuple[list[AnswerEvent], Ending]:
         """After the last event: what was kept back, and how the answer ended.
@@ -160,9 +155,9 @@ class Answer:
             for event in events:
                 if self.done or self.fault is not None:
                     break
-                step = self._steps.get(event[0])
+                step = _STEPS.get(event[0])
                 if step is not None:
-                    step(event, out)
+                    step(self, event, out)
         except IncompleteAnswerError as error:
             self.fault = error
         self._update_plain()
@@ -359,11 +354,12 @@ class Answer:
             for event in waiting:
                 if self.done:
                     return
-                self._steps[event[0]](event, out)
+                _STEPS[event[0]](self, event, out)
 
     def _finish_parts(self, out: list[AnswerEvent]) -> None:
         """The end of the stream, for every part that may still hold something."""
-        self._run_tools(out, lambda made: self._tools.settle(made, at_end=True))
+        if self._tools.busy:
+            self._run_tools(out, lambda made: self._tools.settle(made, at_end=True))
         self._release_waiting(out)
         self._flush_text(out, at_end=True)
         self._end_thinking(out)
@@ -372,6 +368,23 @@ class Answer:
         """Whether the next batch may take the short path."""
         if self._splitter is not None and self._splitter.is_over:
             self._splitter = None
-        parts: tuple[Any, ...] = (self._splitter, self._fence, self._stops, self.fault)
-        busy = self.done or self._thinking_open or self._tools.busy
-        self._plain = not busy and all(part is None for part in parts)
+        self._plain = (
+            self._splitter is None
+            and self._fence is None
+            and self._stops is None
+            and self.fault is None
+            and not (self.done or self._thinking_open or self._tools.busy)
+        )
+
+
+_Step = Callable[[Answer, kiro.KiroEvent, list[AnswerEvent]], None]
+# Not bound methods: an answer that refers to itself lies in memory until a collection finds it.
+_STEPS: Final[dict[int, _Step]] = {
+    kiro.TEXT: Answer._on_text,
+    kiro.TOOL: Answer._on_tool,
+    kiro.REASONING: Answer._on_reasoning,
+    kiro.METADATA: Answer._on_metadata,
+    kiro.METERING: Answer._on_metering,
+    kiro.CONTEXT: Answer._on_context,
+    kiro.FAULT: Answer._on_fault,
+}

@@ -73,7 +73,7 @@ def judge(seen: Evidence) -> tuple[Stop, str]:
 
 
 def _by_reason(seen: Evidence) -> tuple[Stop, str]:
-    reason = "".join(c for c in seen.stop_reason.lower() if c.isalpha())
+    reason = "".join(filter(str.isalpha, seen.stop_reason.lower()))
     stop = STOP_REASONS.get(reason)
     if stop is not None:
         empty = not seen.text and not seen.thinking

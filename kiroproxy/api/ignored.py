@@ -57,6 +57,8 @@ def note_unread(
 
 def shown(ignored: set[str]) -> list[str]:
     """Sorted, short, and safe to stand in a header; the rest is counted."""
+    if not ignored:
+        return []
     names = sorted(name for name in ignored if _SHOWABLE.fullmatch(name))
     kept = names[:_MOST_NAMES]
     left = len(ignored) - len(kept)

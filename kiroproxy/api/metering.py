@@ -154,6 +154,8 @@ class UsageReader:
 
     def _from_report(self, estimated_output: int) -> Usage | None:
         reported = self._reported
+        if not reported:
+            return None
         output = _count(reported.get("outputTokens"))
         read = _count(reported.get("cacheReadInputTokens"))
         written = _count(reported.get("cacheWriteInputTokens"))

@@ -68,13 +68,6 @@ class ThinkingSplitter:
         self.state = State.START
         self._held = ""
         self._place = _Place()
-        self._steps: dict[State, Callable[[str, list[AnswerEvent]], str | None]] = {
-            State.START: self._start,
-            State.OPENED: self._opened,
-            State.THINKING: self._thinking,
-            State.GAP: self._gap,
-            State.TEXT: self._text,
-        }
 
     @property
     def is_over(self) -> bool:
@@ -87,7 +80,7 @@ class ThinkingSplitter:
         rest: str | None = self._held + text
         self._held = ""
         while rest:
-            rest = self._steps[self.state](rest, out)
+            rest = _STEPS[self.state](self, rest, out)
         return out
 
     def finish(self, *, at_end: bool = True) -> list[AnswerEvent]:
@@ -215,3 +208,13 @@ class _Place:
                 self._fence = ""
         self._head = ""
         self._odd_ticks = False
+
+
+# Not bound methods: a splitter that refers to itself lies in memory until a collection finds it.
+_STEPS: Final[dict[State, Callable[[ThinkingSplitter, str, list[AnswerEvent]], str | None]]] = {
+    State.START: ThinkingSplitter._start,
+    State.OPENED: ThinkingSplitter._opened,
+    State.THINKING: ThinkingSplitter._thinking,
+    State.GAP: ThinkingSplitter._gap,
+    State.TEXT: ThinkingSplitter._text,
+}

@@ -46,6 +46,10 @@ def timeout_error(phase: str, host: str, timeouts: Timeouts) -> UpstreamTimeoutE
     return UpstreamTimeoutError(_MESSAGES[phase].format(host=host, seconds=seconds), phase=phase)
 
 
+def _nobody(error: UpstreamTimeoutError) -> None:
+    """The exchange is over."""
+
+
 class Watch:
     """Watches one exchange from the written request to the end of the message."""
 
@@ -109,6 +113,11 @@ class Watch:
                 self._arm()
 
     def stop(self) -> None:
+        """For good. Nobody is told any more, and who would have been is not held by this."""
+        self._disarm()
+        self._expire = _nobody
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -124,7 +133,7 @@ class Watch:
         return self._total_at_s, "total"
 
     def _arm(self) -> None:
-        self.stop()
+        self._disarm()
         self._armed_for_s, _ = self._due()
         if self._armed_for_s < math.inf:
             delay_s = max(0.0, self._armed_for_s - self._monotonic())

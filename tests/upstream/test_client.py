@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import socket
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -71,6 +73,22 @@ async def test_connection_is_reused() -> None:
         assert repr(client.pool) == f"<Pool [{server.url} 1 open 1 idle] waiting=0>"
         await client.aclose()
         assert repr(client.pool) == "<Pool [] waiting=0>"
+
+
+async def test_response_is_gone_with_its_last_user() -> None:
+    """Without a garbage collection: it holds what was read."""
+    client = UpstreamClient()
+    gc.disable()
+    try:
+        async with serve(ok) as server:
+            response = await client.send("GET", server.url, [], b"", PATIENT)
+            await response.read(1 << 20)
+            seen = weakref.ref(response)
+            del response
+            assert seen() is None
+            await client.aclose()
+    finally:
+        gc.enable()
 
 
 async def test_big_body_arrives_whole() -> None:

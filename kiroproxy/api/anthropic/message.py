@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -38,21 +38,11 @@ class MessageFold:
         self._content: list[dict[str, Any]] = []
         self._parts: list[str] = []  # of the block that is open
         self._open: dict[str, Any] | None = None  # a thinking or tool_use block
-        self._steps: dict[int, Callable[[AnswerEvent], None]] = {
-            TEXT: self._add,
-            THINKING: self._thinking,
-            THINKING_END: self._thinking_end,
-            REDACTED: self._redacted,
-            TOOL_START: self._tool_start,
-            TOOL_INPUT: self._add,
-            TOOL_END: self._tool_end,
-            SEARCH: self._search,
-        }
 
     def events(self, batch: list[AnswerEvent]) -> None:
         """Take in a batch."""
         for event in batch:
-            self._steps[event[0]](event)
+            _STEPS[event[0]](self, event)
 
     def finish(self, ending: Ending) -> bytes:
         """The whole JSON body."""
@@ -106,3 +96,16 @@ class MessageFold:
     def _search(self, event: AnswerEvent) -> None:
         for block in search_blocks(*event[1:]):
             self._append(block)
+
+
+# Not bound methods: a fold that refers to itself keeps its text until a collection finds it.
+_STEPS: Final[dict[int, Callable[[MessageFold, AnswerEvent], None]]] = {
+    TEXT: MessageFold._add,
+    THINKING: MessageFold._thinking,
+    THINKING_END: MessageFold._thinking_end,
+    REDACTED: MessageFold._redacted,
+    TOOL_START: MessageFold._tool_start,
+    TOOL_INPUT: MessageFold._add,
+    TOOL_END: MessageFold._tool_end,
+    SEARCH: MessageFold._search,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -42,21 +42,11 @@ class ChatFold:
         self._calls: list[tuple[str, str, str]] = []  # id, name, arguments
         self._open: tuple[str, str] | None = None
         self._input: list[str] = []
-        self._steps: dict[int, Callable[[AnswerEvent], None]] = {
-            TEXT: self._add_text,
-            THINKING: lambda event: self._thinking.append(event[1]),
-            THINKING_END: _nothing,
-            REDACTED: _nothing,
-            SEARCH: self._add_search if style.searching else _nothing,
-            TOOL_START: self._tool_start,
-            TOOL_INPUT: lambda event: self._input.append(event[1]),
-            TOOL_END: self._tool_end,
-        }
 
     def events(self, batch: list[AnswerEvent]) -> None:
         """Take in a batch."""
         for event in batch:
-            self._steps[event[0]](event)
+            _STEPS[event[0]](self, event)
 
     def finish(self, ending: Ending) -> bytes:
         """The whole JSON body."""
@@ -98,11 +88,18 @@ class ChatFold:
         if event[1]:
             self._text.append(self._citations.take_text(event[1]))
 
+    def _add_thinking(self, event: AnswerEvent) -> None:
+        self._thinking.append(event[1])
+
     def _add_search(self, event: AnswerEvent) -> None:
-        self._citations.add_hits(event[3])
+        if self._style.searching:
+            self._citations.add_hits(event[3])
 
     def _tool_start(self, event: AnswerEvent) -> None:
         self._open = (event[1], event[2])
+
+    def _tool_input(self, event: AnswerEvent) -> None:
+        self._input.append(event[1])
 
     def _tool_end(self, _event: AnswerEvent) -> None:
         if self._open is not None:
@@ -110,5 +107,18 @@ class ChatFold:
         self._open, self._input = None, []
 
 
-def _nothing(_event: AnswerEvent) -> None:
+def _nothing(_fold: ChatFold, _event: AnswerEvent) -> None:
     """There is no place for it in this dialect."""
+
+
+# Not bound methods: a fold that refers to itself keeps its text until a collection finds it.
+_STEPS: Final[dict[int, Callable[[ChatFold, AnswerEvent], None]]] = {
+    TEXT: ChatFold._add_text,
+    THINKING: ChatFold._add_thinking,
+    THINKING_END: _nothing,
+    REDACTED: _nothing,
+    SEARCH: ChatFold._add_search,
+    TOOL_START: ChatFold._tool_start,
+    TOOL_INPUT: ChatFold._tool_input,
+    TOOL_END: ChatFold._tool_end,
+}

@@ -78,7 +78,8 @@ class ChatEncoder:
         self._after = b',"logprobs":null,"finish_reason":null}]' + tail
         self._end = b',"logprobs":null,"finish_reason":%b}]' + tail
         self._text_before = self._before + b'{"content":'
-        self._text_between = b"}" + self._after + self._text_before
+        self._text_after = b"}" + self._after
+        self._text_between = self._text_after + self._text_before
         self._citations = Citations() if style.searching else None
         self._open = Open.NONE
         self._calls = 0
@@ -94,11 +95,12 @@ class ChatEncoder:
         """All events of one upstream read as one buffer; text alone is one join."""
         if self._open is Open.NONE:
             if len(batch) == 1 and batch[0][0] == TEXT and self._citations is None:
-                return b"%b%b}%b" % (self._text_before, _dumps(batch[0][1]), self._after)
+                return b"%b%b%b" % (self._text_before, _dumps(batch[0][1]), self._text_after)
             texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
             if texts and len(texts) == len(batch) and not self._add_cited(batch):
-                joined = self._text_between.join(texts)
-                return b"%b%b}%b" % (self._text_before, joined, self._after)
+                texts[0] = self._text_before + texts[0]  # put on here, the whole is copied once
+                texts[-1] += self._text_after
+                return self._text_between.join(texts)
         parts: list[bytes] = []
         for event in batch:
             move = _MOVES.get((self._open, event[0]))

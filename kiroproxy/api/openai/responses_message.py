@@ -12,13 +12,27 @@ from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_wire import ResponseObject, usage_fields
 
 
+class _Nobody:
+    """Listens to the items of a fold. Were it the fold itself, both would hold each other, and keep the
+    answer's text until a garbage collection."""
+
+    def opened(self, item: Item) -> None:
+        """Of no interest."""
+
+    def grew(self, item: Item, shown: str) -> None:
+        """Of no interest."""
+
+    def closed(self, item: Item, status: str) -> None:
+        """The item is in ``done``."""
+
+
 class ResponsesFold:
     """One whole answer. ``response_id`` and ``model`` are shown to the client as they are;
     ``created_s`` are seconds since 1970."""
 
     def __init__(self, response_id: str, model: str, created_s: int, style: ResponsesStyle) -> None:
         self._response = ResponseObject(response_id, model, created_s, style)
-        self._items = Items(response_id, style, self)
+        self._items = Items(response_id, style, _Nobody())
         self._keep = style.keep
 
     def events(self, batch: list[AnswerEvent]) -> None:
@@ -32,15 +46,6 @@ class ResponsesFold:
         if self._keep is not None:
             self._keep(body)
         return body
-
-    def opened(self, item: Item) -> None:
-        """Nobody watches."""
-
-    def grew(self, item: Item, shown: str) -> None:
-        """Nobody watches."""
-
-    def closed(self, item: Item, status: str) -> None:
-        """The item is in ``done``."""
 
 
 class CompactionFold(ResponsesFold):
