@@ -40,7 +40,9 @@ def test_first_able_account_in_order() -> None:
     assert choose(views, {"b", "c"}, None) is None
 
 
-@pytest.mark.parametrize("state", set(State) - {State.READY, State.REFRESHING}, ids=str)
+@pytest.mark.parametrize(
+    "state", [s for s in State if s not in (State.READY, State.REFRESHING)], ids=str
+)
 def test_unable_accounts_are_never_chosen(state: State) -> None:
     assert choose([view("a", in_state(state))], (), "a") is None
 
