@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
 
 from kiroproxy.errors import ConfigError
 from kiroproxy.handlers.system_prompt import LOOK_S
-from tests.e2e.support import House, house, turn
+from tests.e2e.support import House, house, read_answer, request_bytes, turn
 
 
 def _sent(home: House) -> bytes:
@@ -112,3 +115,41 @@ async def test_instance_id_is_told(tmp_path: Path) -> None:
         assert (await home.send("GET", "/health")).json["instance"] == "node-1"
         metrics = await home.send("GET", "/metrics")
         assert b'instance_id="node-1"' in metrics.body
+
+
+async def test_a_body_that_pauses_longer_than_the_setting_is_refused(tmp_path: Path) -> None:
+    async with house(tmp_path, SERVER_READ_TIMEOUT_MINUTES="0.003") as home:
+        reader, writer = await home.connect()
+        whole = request_bytes("POST", "/v1/messages", orjson.dumps(turn("hello")), None)
+        writer.write(whole[:-5])
+        answer = await read_answer(reader)
+        assert answer.status == 408
+
+
+async def test_a_client_that_reads_nothing_for_the_setting_is_cut(tmp_path: Path) -> None:
+    async with house(tmp_path, SERVER_WRITE_TIMEOUT_MINUTES="0.005") as home:
+        reader, writer = await home.connect()
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.pause_reading()
+        body = orjson.dumps(turn("[[sim:text 300000]]", stream=True, max_tokens=400_000))
+        writer.write(request_bytes("POST", "/v1/messages", body, None))
+        while home.app.metrics.active == 0:
+            await asyncio.sleep(0.01)
+        while home.app.metrics.active:  # the test's own time limit is the failure
+            await asyncio.sleep(0.01)
+        transport.resume_reading()
+        seen = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := await reader.read(65536):
+                seen += piece
+        assert seen.startswith(b"HTTP/1.1 200 OK")
+        assert b"message_stop" not in seen
+
+
+async def test_a_renewal_takes_no_longer_than_the_setting(tmp_path: Path) -> None:
+    async with house(tmp_path, TOKEN_REFRESH_TIMEOUT="1s", REQUEST_MAX_RETRIES="0") as home:
+        home.kiro.tokens.expire_access("social")
+        home.kiro.faults.always("slow_first_byte", route="refresh", seconds=30)
+        answer = await home.ask("hello")
+        assert answer.status in (502, 503, 504)
+        assert answer.error["message"]
