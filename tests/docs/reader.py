@@ -120,6 +120,7 @@ class Reader:
         starts another one, or ends. It has a terminal, so a process group, of its own."""
         await self.stop_server()
         file, output, code = self._files(command)
+        output.touch()  # the command makes it too, but perhaps later than its group is known
         await self._type(
             f'set -m; (eval "$(cat {file})"; echo $? > {code}) < /dev/null > {output} 2>&1 & '
             f"set +m; echo $! > {code}.pid; mv {code}.pid {code}.group"
