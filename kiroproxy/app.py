@@ -146,15 +146,7 @@ class App:
             book=StateBook(database),
         )
         await accounts.restore()
-        relay = Relay(
-            accounts,
-            calls,
-            self._clock,
-            self.metrics,
-            _retry_policy(config.limits),
-            aliases=config.model_aliases,
-            description_chars=config.prompt.description_chars,
-        )
+        relay = self._relay(accounts, calls)
         kept = _response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
@@ -169,12 +161,7 @@ class App:
             *self._figures(local, accounts, quotas, views, ledger, team),
             Route("GET", "/api/events", events),
         ]
-        check = Entrance(gate, journal).check
-        routes = [replace(route, check=check) if route.api else route for route in routes]
-        limits = _http_limits(config.server, self._workers)
-        render = partial(render_error, refusals=Sparing(60, 60.0))
-        server = HttpServer(Router(routes), limits, error_renderer=render)
-        self.server = server
+        self.server = server = self._http_server(routes, Entrance(gate, journal))
         addresses = await server.start(config.server.host, config.server.port, self._sockets)
         # Undone in reverse: answers finish while accounts and connections still work.
         self._cleanup.push_async_callback(team.stop)
@@ -194,6 +181,24 @@ class App:
         if self._tells:
             _tell(config.notes, loaded)
         return _running(addresses, key, loaded, accounts, config.notes)
+
+    def _relay(self, accounts: AccountManager, calls: KiroCalls) -> Relay:
+        return Relay(
+            accounts,
+            calls,
+            self._clock,
+            self.metrics,
+            _retry_policy(self._config.limits),
+            aliases=self._config.model_aliases,
+            description_chars=self._config.prompt.description_chars,
+        )
+
+    def _http_server(self, routes: list[Route], entrance: Entrance) -> HttpServer:
+        """The API's routes ask for the key before they read a body."""
+        checked = [replace(r, check=entrance.check) if r.api else r for r in routes]
+        limits = _http_limits(self._config.server, self._workers)
+        render = partial(render_error, refusals=Sparing(60, 60.0))
+        return HttpServer(Router(checked), limits, error_renderer=render)
 
     async def stop(self) -> None:
         """Let running answers finish for the drain time, then close everything."""
