@@ -122,6 +122,17 @@ async def test_a_killed_worker_loses_its_own_streams_and_is_replaced(tmp_path: P
         assert "ended by SIGKILL; a new one starts now" in server.text
 
 
+async def test_many_workers_killed_at_once_are_all_replaced(tmp_path: Path) -> None:
+    """Ends that the parent learns of in two ways in the same moment."""
+    async with servers(tmp_path, "--workers", "8") as (server, _):
+        workers = server.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(server.workers() - workers) == 8)
+        assert server.process.returncode is None
+        assert (await server.ask("[[sim:say one]]")).text == "one"
+
+
 async def test_sigterm_lets_the_answers_of_all_workers_finish(tmp_path: Path) -> None:
     async with servers(tmp_path, *TWO, pace_s=0.02) as (server, _):
         streams = [await server.stream("[[sim:text 30]]") for _ in range(8)]

@@ -74,16 +74,19 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
     if config.server.workers == 1:
         return run_loop(_serve_until_signal(config, simulator, reread))
     is_demo = simulator is not None
+    server = config.server
     try:
-        return workers.run(
-            config,
-            serve=functools.partial(_serve_as_worker, reread),
-            announce=lambda running: _announce(running, config, is_demo),
-            simulate=None if simulator is None else functools.partial(_simulate, simulator),
-            reread=reread,
-        )
+        sockets = workers.Sockets(server.host, server.port, server.workers)
     except OSError as error:
         raise ConfigError(_cannot_listen(config, error)) from None
+    return workers.run(
+        config,
+        sockets,
+        serve=functools.partial(_serve_as_worker, reread),
+        announce=lambda running: _announce(running, config, is_demo),
+        simulate=None if simulator is None else functools.partial(_simulate, simulator),
+        reread=reread,
+    )
 
 
 def _serve_as_worker(reread: Reread | None, config: Config, worker: workers.Worker) -> int:

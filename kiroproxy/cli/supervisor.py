@@ -183,7 +183,9 @@ class Supervisor:
         while self._is_alive():
             self._start_due()
             for key, _ in self._selector.select(self._wait_s()):
-                key.data()
+                # One event may close what a later one of the same round is about.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
             self._kill_late()
         self._end_essential()
         return EXIT_INTERRUPTED if self._signals > 1 and not self._code else self._code

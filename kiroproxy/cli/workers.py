@@ -98,18 +98,18 @@ class Sockets:
 
 def run(
     config: Config,
+    sockets: Sockets,
     serve: Serve,
     announce: Announce,
     simulate: Simulate | None,
     reread: Reread | None,
 ) -> int:
-    """Serve with ``config.server.workers`` processes until told to stop; the exit code. Raises
-    ConfigError, or OSError when the address cannot be had."""
+    """Serve on ``sockets`` with ``config.server.workers`` processes until told to stop; the exit code.
+    Raises ConfigError."""
     server = config.server
     key = server.client_token or clientkey.load_or_create(config.state_dir)
     # One key, also where the state folder cannot keep it.
     config = dataclasses.replace(config, server=dataclasses.replace(server, client_token=key))
-    sockets = Sockets(server.host, server.port, server.workers)
     board = Board(server.workers)
     forks = Forks()
     essential = None
