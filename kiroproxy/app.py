@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Sequence
@@ -12,22 +11,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from kiroproxy import clientkey
+from kiroproxy import clientkey, derived
 from kiroproxy.accounts import (
     AccountManager,
-    AccountSettings,
     LoadResult,
-    PaceLimits,
     StateBook,
-    Strategy,
     TokenStore,
-    load_credentials,
 )
 from kiroproxy.accounts.files import claim_folder
 from kiroproxy.admission import Admission
 from kiroproxy.api.scaling import SCALE, Scale
 from kiroproxy.clock import Clock, SystemClock
-from kiroproxy.config import Config, Limits, Server, Upstream
+from kiroproxy.config import Config
 from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.admin import Accounts, AdminHandlers
 from kiroproxy.handlers.answers import AnswerHandler, Serving
@@ -48,13 +43,12 @@ from kiroproxy.handlers.responses_kept import KeptResponses
 from kiroproxy.handlers.responses_store import ResponseStore
 from kiroproxy.handlers.static import StaticHandler
 from kiroproxy.handlers.system_prompt import SystemPrompt
-from kiroproxy.http import HttpLimits, HttpServer, Route, Router
+from kiroproxy.http import HttpServer, Route, Router
 from kiroproxy.kiro.endpoints import Overrides
 from kiroproxy.logs import Sparing
 from kiroproxy.metrics import Metrics
 from kiroproxy.relay import Relay
 from kiroproxy.reloading import Recipes, Reloading, own_ids
-from kiroproxy.retry import RetryPolicy
 from kiroproxy.searching import SearchingRelay
 from kiroproxy.secret import Secret
 from kiroproxy.structured import StructuredRelay
@@ -62,16 +56,14 @@ from kiroproxy.upstream import (
     Fetcher,
     ProxyTable,
     Reach,
-    Timeouts,
     UpstreamClient,
     load_tls_context,
 )
-from kiroproxy.upstream.calls import REFRESH_TIMEOUTS, CallTimeouts, KiroCalls
+from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.usage import Feed, Journal, Ledger, Place, PromptLog, QuotaWatch, Team
 from kiroproxy.usage.prompts import FOLDER, to_console, to_files
 
 _log = logging.getLogger("kiroproxy.app")
-_LEAST_HELD_BYTES = 64_000_000  # of a worker: room for the largest request and another beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ class App:
             )
         key = config.server.client_token or clientkey.load_or_create(config.state_dir)
         seen = await asyncio.to_thread(own_ids, config.state_dir)
-        loaded = await asyncio.to_thread(_load_sign_ins, config)
+        loaded = await asyncio.to_thread(derived.load_sign_ins, config)
         database = await asyncio.to_thread(Database.open, config.state_dir / FILE_NAME)
         self._cleanup.push_async_callback(database.close)
         ledger = Ledger(database, self._clock, config.usage.retention_days)
@@ -142,12 +134,12 @@ class App:
             store,
             calls,
             self._clock,
-            _account_settings(config, self._workers),
+            derived.account_settings(config, self._workers),
             book=StateBook(database),
         )
         await accounts.restore()
         relay = self._relay(accounts, calls)
-        kept = _response_store(config.server, database, self._clock)
+        kept = derived.response_store(config.server, database, self._clock)
         quotas = QuotaWatch(accounts, calls, database, self._clock)
         gate = Gate(key)
         answering = StructuredRelay(SearchingRelay(relay))
@@ -188,7 +180,7 @@ class App:
             calls,
             self._clock,
             self.metrics,
-            _retry_policy(self._config.limits),
+            derived.retry_policy(self._config.limits),
             aliases=self._config.model_aliases,
             description_chars=self._config.prompt.description_chars,
         )
@@ -196,7 +188,7 @@ class App:
     def _http_server(self, routes: list[Route], entrance: Entrance) -> HttpServer:
         """The API's routes ask for the key before they read a body."""
         checked = [replace(r, check=entrance.check) if r.api else r for r in routes]
-        limits = _http_limits(self._config.server, self._workers)
+        limits = derived.http_limits(self._config.server, self._workers)
         render = partial(render_error, refusals=Sparing(60, 60.0))
         return HttpServer(Router(checked), limits, error_renderer=render)
 
@@ -211,11 +203,11 @@ class App:
 
     def _recipes(self) -> Recipes:
         return Recipes(
-            sign_ins=_load_sign_ins,
-            accounts=lambda config: _account_settings(config, self._workers),
-            retries=lambda config: _retry_policy(config.limits),
-            timeouts=lambda config: _call_timeouts(config.upstream),
-            places=lambda config: share(config.limits.sessions, self._workers),
+            sign_ins=derived.load_sign_ins,
+            accounts=lambda config: derived.account_settings(config, self._workers),
+            retries=lambda config: derived.retry_policy(config.limits),
+            timeouts=lambda config: derived.call_timeouts(config.upstream),
+            places=lambda config: derived.share(config.limits.sessions, self._workers),
         )
 
     def hurry(self) -> None:
@@ -247,7 +239,7 @@ class App:
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)
-        timeouts = _call_timeouts(upstream)
+        timeouts = derived.call_timeouts(upstream)
         return KiroCalls(client, overrides, timeouts, self.metrics)
 
     def _finisher(self, tls: ssl.SSLContext | None) -> Finisher:
@@ -294,7 +286,9 @@ class App:
             gate,
             journal,
             Admission(
-                share(limits.sessions, self._workers), limits.queue_wait_s, limits.session_timeout_s
+                derived.share(limits.sessions, self._workers),
+                limits.queue_wait_s,
+                limits.session_timeout_s,
             ),
             finisher,
             self._clock,
@@ -361,75 +355,6 @@ class App:
             metrics = MetricsHandler(gate, team, accounts, quotas, self._config.server.instance)
             routes.append(Route("GET", "/metrics", metrics))
         return routes
-
-
-def _load_sign_ins(config: Config) -> LoadResult:
-    return load_credentials(
-        config.environment,
-        config.home,
-        config.state_dir,
-        copy=config.copies_sign_ins,
-        own=config.uses_own_sign_ins,
-    )
-
-
-def _response_store(server: Server, database: Database, clock: Clock) -> ResponseStore:
-    keep_s, most_bytes = server.response_store_h * 3600, server.response_store_mb * 1_000_000
-    return ResponseStore(database, clock, keep_s, most_bytes)
-
-
-def share(limit: int, workers: int) -> int:
-    """A worker's part of a limit of the whole server; 0 is no limit and stays so."""
-    return max(1, limit // workers) if limit else 0
-
-
-def _account_settings(config: Config, workers: int) -> AccountSettings:
-    pool = config.pool
-    return AccountSettings(
-        strategy=Strategy(pool.strategy),
-        pace=PaceLimits(share(pool.concurrency, workers), share(pool.per_minute, workers)),
-        renew_in_background=pool.renew_in_background,
-        renew_ahead_s=pool.renew_ahead_s,
-        busy_wait_s=config.limits.queue_wait_s,
-    )
-
-
-def _retry_policy(limits: Limits) -> RetryPolicy:
-    return RetryPolicy(
-        max_retries=limits.max_retries,
-        max_billed_retries=min(1, limits.max_retries),
-        base_delay_s=limits.base_delay_s,
-    )
-
-
-def _http_limits(server: Server, workers: int) -> HttpLimits:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A quarter of the descriptors stays for the service's connections and for files.
-    most = server.max_connections if files == resource.RLIM_INFINITY else files * 3 // 4
-    return HttpLimits(
-        body_timeout_s=server.read_timeout_s,
-        write_stall_s=server.write_timeout_s,
-        max_connections=min(share(server.max_connections, workers), most),
-        max_strangers_per_address=share(server.max_strangers, workers),
-        max_held_bytes=max(share(server.max_request_mb * 1_000_000, workers), _LEAST_HELD_BYTES),
-    )
-
-
-def _call_timeouts(upstream: Upstream) -> CallTimeouts:
-    total_s = upstream.refresh_timeout_s
-    part_s = min(REFRESH_TIMEOUTS.idle_s, total_s)
-    connect_s = min(REFRESH_TIMEOUTS.connect_s, total_s)
-    refresh = Timeouts(connect_s, first_byte_s=part_s, idle_s=part_s, total_s=total_s)
-    return CallTimeouts(chat=_chat_timeouts(upstream), refresh=refresh)
-
-
-def _chat_timeouts(upstream: Upstream) -> Timeouts:
-    return Timeouts(
-        connect_s=upstream.connect_timeout_s,
-        first_byte_s=upstream.first_byte_timeout_s,
-        idle_s=upstream.idle_timeout_s,
-        total_s=upstream.total_timeout_s,
-    )
 
 
 def _tell(notes: Sequence[str], loaded: LoadResult) -> None:
