@@ -168,7 +168,9 @@ class UpstreamResponse:
         except BaseException as error:  # also the sink's: it belongs to the task in pipe()
             self._fail(error)
             return
-        if reader.done:
+        if reader.fault is not None:
+            self._fail(self._named(reader.fault))
+        elif reader.done:
             self._complete()
 
     def lost(self, cause: Exception | None) -> None:

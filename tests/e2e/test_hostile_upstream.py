@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kiroproxy.eventstream.encoder import encode_frame
+from tests.e2e.speakers import SPEAKERS, Wish
 from tests.e2e.support import house, turn
 from tests.upstream.peers import Peer, serve
 
@@ -150,6 +151,27 @@ async def test_hostile_answer_is_an_error_in_bounds(
         assert (await home.send("GET", "/health")).status == 200
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
+
+
+@pytest.mark.parametrize("behind_head", [False, True])
+@pytest.mark.parametrize("speaker", SPEAKERS)
+async def test_text_before_broken_framing_in_the_same_read_reaches_the_client(
+    tmp_path: Path, speaker: str, behind_head: bool
+) -> None:
+    """Head, text and nonsense in one write, or the text and the nonsense behind a head of its own."""
+    head = STREAM + b"Transfer-Encoding: chunked\r\n\r\n"
+    broken = chunk(encode_frame(EVENT, b'{"content":"what came"}')) + b"nonsense\r\n"
+
+    async def script(peer: Peer) -> None:
+        await play(peer, iter([head + broken] if behind_head else [head, broken]))
+
+    async with serve(script) as server, house(tmp_path, KIRO_API_URL=server.url) as home:
+        sent = SPEAKERS[speaker].request(Wish("hello"), stream=True)
+        answer = await home.send("POST", SPEAKERS[speaker].path, sent)
+        assert b"what came" in answer.body
+        assert b"malformed" in answer.body
+        for end in (b"message_stop", b"[DONE]", b'finish_reason":"', b"response.completed"):
+            assert end not in answer.body
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"307 Temporary", b"308 Permanent"])

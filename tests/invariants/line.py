@@ -73,7 +73,7 @@ class Line:
                         self._write(self._encoder.ping())
                     if body := reader.feed(piece):
                         self._pump.feed(body)
-                    if reader.done:
+                    if reader.done or reader.fault is not None:
                         break
                 reader.eof()
             except _Enough:

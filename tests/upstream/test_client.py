@@ -406,6 +406,28 @@ async def test_body_that_came_before_pipe_is_handed_over_at_once_then_the_error(
     assert got == [b"ab"]
 
 
+@pytest.mark.parametrize("behind_head", [False, True])
+async def test_all_that_came_before_broken_chunks_is_handed_over_then_the_error(
+    behind_head: bool,
+) -> None:
+    """All of it in one read."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        broken = chunk(b"a") + chunk(b"b") + b"nonsense\r\n" + chunk(b"c")
+        await peer.send(*([CHUNKED_HEAD + broken] if behind_head else [CHUNKED_HEAD, broken]))
+        await peer.client_closed()
+
+    client = UpstreamClient()
+    got: list[bytes] = []
+    async with serve(script) as server:
+        response = await client.send("GET", server.url, [], b"", PATIENT)
+        with pytest.raises(PeerProtocolError):
+            await response.pipe(got.append)
+        assert repr(client.pool) == "<Pool [] waiting=0>"
+    assert got == [b"ab"]
+
+
 async def _pool_is_empty(client: UpstreamClient) -> None:
     while repr(client.pool) != "<Pool [] waiting=0>":
         await asyncio.sleep(0.001)
