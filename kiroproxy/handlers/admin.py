@@ -181,7 +181,8 @@ def masked(label: str) -> str:
 
 def _limit(query: dict[str, list[str]]) -> int:
     text = query.get("limit", [str(PAGE)])[0]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_PAGE:
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))
+    if not is_short or not 1 <= int(text) <= MAX_PAGE:
         raise RequestError(f"limit: must be a whole number from 1 to {MAX_PAGE}", param="limit")
     return int(text)
 

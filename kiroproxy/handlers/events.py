@@ -7,6 +7,7 @@ changed, as in ``/api/usage``. ``active``: ``{"streams": n}``, at the start and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ from kiroproxy.usage import Feed, Ledger, RequestRecord, Team
 
 PING_INTERVAL_S: Final = 15.0
 _LOOK_S: Final = 0.5  # how late a change of an account or of the number of streams may be told
+MAX_WATCHERS: Final = 64
+"""At once; behind it the one that has watched longest makes room. Each looks twice a second and keeps a
+connection, and programs of this machine need no key for it. A page comes back by itself."""
 _OWN: Final = 10_000  # finished requests remembered, far more than the ledger is behind
 _RETRY: Final = b"retry: 2000\n\n"
 
@@ -48,10 +52,13 @@ class EventsHandler:
         self._team = team
         self._ledger = ledger
         self._feed = feed
-        self._closed = asyncio.Event()
+        self._watchers: dict[Watcher, None] = {}  # longest watching first (a dict keeps its order)
+        self._is_closed = False
 
     def close(self) -> None:
-        self._closed.set()
+        self._is_closed = True
+        for watcher in self._watchers:
+            watcher.end()
 
     async def __call__(self, request: Request, exchange: Exchange) -> None:
         self._gate.check(request)
@@ -63,6 +70,7 @@ class EventsHandler:
             on_start=lambda: _RETRY,
         )
         watcher = Watcher(exchange, sse)
+        self._let_in(watcher)
         stop = self._feed.listen(watcher.tell_request)
         try:
             sse.begin()
@@ -71,7 +79,17 @@ class EventsHandler:
             sse.end()
         finally:
             stop()
+            self._watchers.pop(watcher, None)
             sse.close()
+
+    def _let_in(self, watcher: Watcher) -> None:
+        if self._is_closed:
+            watcher.end()
+        if len(self._watchers) >= MAX_WATCHERS:
+            longest = next(iter(self._watchers))
+            del self._watchers[longest]
+            longest.end()
+        self._watchers[watcher] = None
 
     async def _look(self, watcher: Watcher) -> None:
         """Tell what has changed, until the stream or the program ends.
@@ -82,15 +100,12 @@ class EventsHandler:
         others = Others(self._ledger, watcher) if self._team.has_others else None
         if others is not None:
             await others.look()  # from here on; nobody has been told anything yet
-        while not self._closed.is_set() and not watcher.is_over:
+        while not watcher.is_over:
             watcher.tell_active(self._team.streams())
             watcher.tell_accounts(self._accounts.all())
             if others is not None:
                 await others.look()
-            try:
-                await asyncio.wait_for(self._closed.wait(), _LOOK_S)
-            except TimeoutError:
-                continue
+            await watcher.pause(_LOOK_S)
 
 
 class Watcher:
@@ -103,7 +118,20 @@ class Watcher:
         self._active: int | None = None
         self._accounts: dict[str, dict[str, Any]] | None = None
         self.told: deque[str] = deque(maxlen=_OWN)
-        self.is_over = False
+        self._over = asyncio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def end(self) -> None:
+        """Nothing more is told; the stream ends."""
+        self._over.set()
+
+    async def pause(self, seconds: float) -> None:
+        """So long, or until the end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
 
     def tell_request(self, record: RequestRecord) -> None:
         self.told.append(record.id)
@@ -130,7 +158,7 @@ class Watcher:
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
         if self._exchange.write_paused or self._exchange.finished:
-            self.is_over = True
+            self.end()
         if not self.is_over:
             self._sse.write(encode(name, data))
 

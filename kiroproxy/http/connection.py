@@ -100,7 +100,7 @@ class Connection(ClientLine):
         if incoming is None:
             incoming = self._incoming = Incoming(self._shared)
         try:
-            found = incoming.read_head(data)
+            found = incoming.read_head(data, is_known=self.is_known)
         except KiroProxyError as error:
             self._enter_head()
             return self._refuse(incoming, error)
@@ -156,7 +156,7 @@ class Connection(ClientLine):
 
     def _hold(self, data: bytes) -> None:
         if self._state is State.ACTIVE or self._state is State.IDLE:
-            if not self._shared.guests.take(len(data)):
+            if not self._shared.guests.take(len(data), is_known=self.is_known):
                 self._drop_unheld()
                 return
             self._ahead += data
@@ -188,6 +188,8 @@ class Connection(ClientLine):
         """The request is complete."""
         match = incoming.match
         exchange = self._open(incoming, body)
+        if not self.is_known:  # till now it waited: to send slowly what nobody reads keeps no place
+            self._shared.guests.work(self)
         if match.handler is not None:
             coroutine = self._shared.answerer.run(match.handler, exchange.request, exchange)
             self._task = self._shared.loop.create_task(coroutine)
@@ -237,7 +239,7 @@ class Connection(ClientLine):
         if not self.must_close:
             self._drop_request()
             self._step(Step.KEEP)
-            if not self.flow.write_paused:
+            if not (self.is_known and self.flow.write_paused):
                 self._shared.guests.wait(self)
             self._deadline.expire_in(self._shared.limits.idle_timeout_s)
         elif self._ahead or self.flow.read_paused:

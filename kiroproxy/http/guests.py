@@ -111,10 +111,12 @@ class Guests:
         if crowd := self._strangers.get(guest.host):
             crowd[1][guest] = None
 
-    def take(self, size_bytes: int) -> bool:
-        """Room for so many bytes of a request; False when there is none."""
+    def take(self, size_bytes: int, *, is_known: bool) -> bool:
+        """Room for so many bytes of a request; False when there is none. A quarter of it is for those who
+        have the key: heads that strangers leave unfinished shall not fill it all."""
         held = self.held_bytes + size_bytes
-        if held > self._limits.max_held_bytes:
+        most = self._limits.max_held_bytes
+        if held > (most if is_known else most // 4 * 3):
             return False
         self.held_bytes = held
         return True

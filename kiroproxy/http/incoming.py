@@ -58,7 +58,7 @@ class Incoming:
         """Something of it has come; line ends ahead of it do not count."""
         return self.head is not None or not self._reader.empty
 
-    def read_head(self, data: bytes) -> tuple[RequestHead, bytes] | None:
+    def read_head(self, data: bytes, *, is_known: bool) -> tuple[RequestHead, bytes] | None:
         """The head and the bytes behind it, or None while it goes on. Raises KiroProxyError."""
         found = self._reader.feed(data)
         if found is not None:
@@ -66,7 +66,7 @@ class Incoming:
             self.head = head = found[0]
             self.match = self._shared.router.match(head.method, head.path, head.headers)
         elif not self._reader.empty:
-            self._hold(len(data))
+            self._hold(len(data), is_known=is_known)
         return found
 
     def admit(
@@ -80,8 +80,6 @@ class Incoming:
         # Of a request that is here as a whole the route is asked once a connection: its handler asks too.
         if self.match.check is not None and not (is_whole and was_known):
             denied = self._maybe_denied(self.match.check, guest, peer)
-        if not was_known:
-            self._shared.guests.work(guest)
         if denied is not None:
             if not is_whole:
                 return denied
@@ -118,8 +116,8 @@ class Incoming:
         body = self._body
         if body is None:
             return data
-        if body.keeps:
-            self._hold(len(data))
+        if body.keeps:  # whose body is kept has shown the key, where a route has a check
+            self._hold(len(data), is_known=True)
         rest = body.feed(data)
         if rest is None:
             self._body_bytes += len(data)
@@ -149,7 +147,7 @@ class Incoming:
         self._shared.guests.give(self._held_bytes)
         self._held_bytes = 0
 
-    def _hold(self, size_bytes: int) -> None:
-        if not self._shared.guests.take(size_bytes):
+    def _hold(self, size_bytes: int, *, is_known: bool) -> None:
+        if not self._shared.guests.take(size_bytes, is_known=is_known):
             raise _crowded()
         self._held_bytes += size_bytes

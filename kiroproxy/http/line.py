@@ -127,8 +127,12 @@ class ClientLine(asyncio.Protocol):
         self.transport.abort()
 
     def make_room(self) -> None:
-        """Somebody else needs the place, and this connection only waits."""
-        self._close()
+        """Somebody else needs the place, and this connection only waits. For a stranger to read what it
+        has asked for nobody waits: closed only, it would keep its socket until then."""
+        if not self.is_known and self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self._close()
 
     def stop_keeping(self) -> None:
         """The answer's end will be the connection's."""
@@ -167,6 +171,8 @@ class ClientLine(asyncio.Protocol):
         if self._state not in (State.CLOSING, State.CLOSED):
             self._step(Step.CLOSE)
             self.transport.close()
+            if not self.is_known:
+                self._shared.guests.wait(self)
             self._deadline.expire_in(self._shared.limits.write_stall_s)
 
     # --- clocks ---

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kiroproxy.handlers.events import MAX_WATCHERS
 from tests.e2e.support import KEY, Answer, House, Json, house, read_answer, request_bytes, turn
 
 LOCAL = {"Host": "localhost", "x-api-key": ""}
@@ -104,8 +107,30 @@ async def test_requests_come_in_pages(tmp_path: Path) -> None:
         first = (await get(home, "/api/requests?limit=2")).json["requests"]
         rest = (await get(home, f"/api/requests?limit=2&before={first[-1]['id']}")).json["requests"]
         assert (len(first), len(rest)) == (2, 1)
-        assert (await get(home, "/api/requests?limit=0")).status == 400
-        assert (await get(home, "/api/requests?limit=x")).status == 400
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "0",
+        "501",
+        "x",
+        "-1",
+        "+1",
+        "1.0",
+        "%D9%A5",
+        f"000000001{'9' * 11}",
+        f"000000001{'0' * 5000}",
+    ],
+)
+async def test_a_page_has_at_most_so_many_requests(
+    tmp_path: Path, limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path) as home:
+        answer = await get(home, f"/api/requests?limit={limit}")
+        assert answer.status == 400
+        assert "limit" in answer.json["error"]["message"]
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 async def test_tokens_have_the_shape_of_kiro2api(tmp_path: Path) -> None:
@@ -213,6 +238,19 @@ async def test_open_events_do_not_hold_up_the_end(tmp_path: Path) -> None:
         await reader.readuntil(b"active")
         await home.app.stop()
         assert (await reader.read()).endswith(b"0\r\n\r\n")
+
+
+async def test_whoever_watches_longest_makes_room_for_another(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        first = await open_events(home)
+        await read_event(first)
+        others = [await open_events(home) for _ in range(MAX_WATCHERS)]
+        for reader in others:
+            assert await read_event(reader) == ("active", {"streams": 0})
+        assert await first.readuntil(b"0\r\n\r\n")  # its proper end
+        await home.ask("Hi")
+        for reader in others:
+            assert (await until(reader, "request"))["outcome"] == "answered"
 
 
 def metric_values(body: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

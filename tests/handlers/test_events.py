@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import orjson
@@ -71,3 +72,11 @@ def test_nothing_is_written_after_the_end() -> None:
     stream.tell_request(RECORD)
     assert stream.is_over
     assert writer.events == []
+
+
+async def test_pause_ends_with_the_stream() -> None:
+    stream, _, _ = watcher()
+    pause = asyncio.ensure_future(stream.pause(3600.0))
+    stream.end()
+    await pause
+    assert stream.is_over

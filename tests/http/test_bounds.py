@@ -206,9 +206,9 @@ async def test_clients_that_leave_in_the_middle_give_their_bytes_back() -> None:
 
 async def test_unfinished_heads_count() -> None:
     async with bench(limits=HttpLimits(max_held_bytes=1_000)) as b:
-        await b.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * 800)
+        await b.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * 700)
         assert b.transport.written == b""
-        await b.feed(b"x" * 800)
+        await b.feed(b"x" * 700)
         (answer,) = parse_answers(b.transport.written, "GET", eof=True)
         assert answer.status == OVERLOADED
         assert b.shared.guests.held_bytes == 0
@@ -330,6 +330,54 @@ async def test_no_answer_is_cut_for_somebody_new(caplog: pytest.LogCaptureFixtur
     assert [r.getMessage() for r in caplog.records if "no room" in r.getMessage()] == [
         "no room for a connection: none of them is idle"
     ]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        head(1_000, path=b"/nowhere"),
+        head(1_000, path=b"/health") + bytes(10),
+        b"GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+        b"OPTIONS /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+    ],
+    ids=["unknown route", "wrong method", "chunks", "preflight"],
+)
+async def test_strangers_who_do_not_finish_what_nobody_reads_make_room(wire: bytes) -> None:
+    async with (
+        serving(guarded(), HttpLimits(max_connections=5)) as (server, port),
+        AsyncExitStack() as stack,
+    ):
+        crowd = [await stack.enter_async_context(client_of(port)) for _ in range(5)]
+        for client in crowd:
+            await client.send(wire)
+        await until(lambda: server.connections == 5)
+        late = await stack.enter_async_context(client_of(port))
+        await late.send(request("GET", "/v1/models", b"", KEY))
+        assert b"200 OK" in await late.read_until(b"GET /v1/models  \n")
+        assert server.connections == 5
+        assert await crowd[0].read_all() == b""
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close"], ids=["stays", "goes"])
+async def test_strangers_who_do_not_read_their_answer_make_room(last: bytes) -> None:
+    async def much(request: Request, exchange: Exchange) -> Response:
+        return Response(200, bytes(32_000_000))  # more than the system's buffers take
+
+    routes = [*guarded(), Route("GET", "/much", much)]
+    async with (
+        serving(routes, HttpLimits(max_connections=3)) as (server, port),
+        AsyncExitStack() as stack,
+    ):
+        crowd = [await stack.enter_async_context(client_of(port)) for _ in range(3)]
+        for client in crowd:
+            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send(request("GET", "/much", b"", *filter(None, [last])))
+        await until(lambda: server.connections == 3 and server.active == 0)
+        for _ in range(3):
+            late = await stack.enter_async_context(client_of(port))
+            await late.send(request("GET", "/v1/models", b"", KEY))
+            assert b"200 OK" in await late.read_until(b"GET /v1/models  \n")
+        await until(lambda: server.connections == 3)
 
 
 async def test_a_thousand_idle_connections_of_this_machine_are_fine() -> None:

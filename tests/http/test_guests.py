@@ -98,11 +98,19 @@ def test_one_address_has_so_many_strangers_and_no_more() -> None:
 
 def test_bytes_are_counted_and_given_back() -> None:
     guests = house(most_bytes=100)
-    assert guests.take(60)
-    assert guests.take(40)
-    assert not guests.take(1)
+    assert guests.take(60, is_known=True)
+    assert guests.take(40, is_known=True)
+    assert not guests.take(1, is_known=True)
     guests.give(60)
-    assert guests.take(60)
+    assert guests.take(60, is_known=True)
+    assert guests.held_bytes == 100
+
+
+def test_strangers_leave_a_quarter_to_those_who_have_the_key() -> None:
+    guests = house(most_bytes=100)
+    assert guests.take(75, is_known=False)
+    assert not guests.take(1, is_known=False)
+    assert guests.take(25, is_known=True)
     assert guests.held_bytes == 100
 
 
