@@ -11,7 +11,8 @@ Where the numbers come from, best first:
 3. ESTIMATED: ``tokens.estimate_turn`` for the prompt, the same estimator for the output.
 
 No number is ever zero where tokens were spent: input and output are at least 1 unless the service
-itself reports an input that came from the cache whole.
+itself reports an input that came from the cache whole. A number beyond all that can be is not believed
+either: sums of such numbers fit neither into a client's JSON nor into the ledger.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from kiroproxy.api.tokens import CALL_TOKENS
 _UNITS_PER_TOKEN: Final = 8
 _MAX_UNITS_PER_CHAR: Final = 11  # a character of four bytes
 _NO_LIMIT: Final = 1 << 62
+_MOST_TOKENS: Final = 1_000_000_000  # windows have a million
+_MOST_CREDITS: Final = 1_000_000.0
 _CREDIT_UNITS: Final = frozenset({"", "credit", "credits"})
 
 
@@ -137,7 +140,9 @@ class UsageReader:
 
     def metering(self, amount: float | None, unit: str) -> None:
         """``meteringEvent``."""
-        if amount is not None and math.isfinite(amount) and unit.lower() in _CREDIT_UNITS:
+        if amount is None or not 0 <= amount <= _MOST_CREDITS:
+            return
+        if unit.lower() in _CREDIT_UNITS:
             self.credits = amount
 
     @property
@@ -167,8 +172,10 @@ class UsageReader:
         return Usage(fresh, output or estimated_output, read, written, Source.REPORTED)
 
     def _from_context(self, estimated_output: int) -> Usage | None:
-        total = round(self._percentage / 100 * self._plan.context_window)
-        tokens = total - estimated_output if self._context_has_answer else total
+        total = self._percentage / 100 * self._plan.context_window
+        if total > _MOST_TOKENS:
+            return None
+        tokens = round(total) - (estimated_output if self._context_has_answer else 0)
         if tokens <= 0:
             return None
         return Usage(tokens, estimated_output, source=Source.DERIVED)
@@ -176,4 +183,6 @@ class UsageReader:
 
 def _count(value: object) -> int:
     """A number of tokens, or 0 for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
+        return value
+    return 0

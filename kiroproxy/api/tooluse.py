@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import orjson
 
+from kiroproxy.api.checks import load_input
 from kiroproxy.api.events import TOOL_END, TOOL_INPUT, TOOL_START, AnswerEvent
 from kiroproxy.errors import IncompleteAnswerError
 
@@ -102,10 +103,7 @@ class _Call:
             raise self._broken("is nested too deeply")
 
     def _parsed(self) -> object:
-        try:
-            return orjson.loads("".join(self.fragments))
-        except orjson.JSONDecodeError:
-            return None
+        return load_input("".join(self.fragments))
 
     def _broken(self, what: str) -> IncompleteAnswerError:
         name = f" of {self.name}" if self.name else ""
@@ -145,7 +143,7 @@ class ToolAssembler:
         out: list[AnswerEvent],
     ) -> None:
         """One event. Raises IncompleteAnswerError; ``out`` then holds what was good before."""
-        call = self._find(call_id or None, name or None)
+        call = self._find(call_id or None, name or None, bare_stop=stop and not value)
         if call is None:
             if not value:
                 return  # a stop that belongs to nothing
@@ -183,12 +181,16 @@ class ToolAssembler:
         """Nobody wants the calls that have not ended."""
         self._calls.clear()
 
-    def _find(self, call_id: str | None, name: str | None) -> _Call | None:
-        """The call an event belongs to, perhaps a new one; None if it cannot be said."""
+    def _find(self, call_id: str | None, name: str | None, *, bare_stop: bool) -> _Call | None:
+        """The call an event belongs to, perhaps a new one; None if it cannot be said.
+
+        Without an id, the name of a call that was stopped begins the next one. A stop alone does not: it
+        is the same stop once more, and a call made of it would run the tool with nothing.
+        """
         last = self._last
         same_name = last is not None and (name is None or last.name in (None, name))
         if call_id is None:
-            if last is not None and same_name and (not last.stopped or name is None):
+            if last is not None and same_name and (not last.stopped or name is None or bare_stop):
                 return last
             return self._open(None, name) if name else None
         known = self._by_id.get(call_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from kiroproxy import logs
 from kiroproxy.admission import Admission, TimeLimit
@@ -16,7 +17,7 @@ from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.config import Limits
-from kiroproxy.errors import InternalError, KiroProxyError
+from kiroproxy.errors import InternalError, KiroProxyError, let_go
 from kiroproxy.handlers.delivery import (
     AnswerHeaders,
     HeldStreamDelivery,
@@ -40,6 +41,7 @@ SSE_HEADERS: tuple[RawHeader, ...] = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx would collect the stream otherwise
 )
+_DEFECT: Final = "An internal error; the log has more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class AnswerHandler:
             self._journal.cancelled(trace)
             raise
         except Exception:
-            defect = InternalError("An internal error; the log has more.")
+            defect = InternalError(_DEFECT)
             self._journal.failed(trace, defect, status_of(request, defect))
             raise
 
@@ -164,17 +166,23 @@ class AnswerHandler:
                 outcome = await self._relay.answer(turn, recorded(held or delivery, said), trace)
             if held is not None:
                 held.release()
+            delivery.finish(outcome.ending)
         except KiroProxyError as error:
             if not sse.started:
                 sse.close()
                 raise  # nothing has been said yet: a real HTTP status is still possible
             delivery.fail(error)
             self._journal.failed(trace, error, 200)
+            let_go(error)
+        except Exception:  # a defect of ours: the client is told, too, before it goes to the log
+            if sse.started:
+                delivery.fail(InternalError(_DEFECT))
+            sse.close()
+            raise
         except BaseException:
             sse.close()
             raise
         else:
-            delivery.finish(outcome.ending)
             self._journal.answered(trace, outcome.ending, outcome.doubtful)
 
     async def _whole(

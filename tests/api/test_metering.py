@@ -115,6 +115,15 @@ REPORT = {
         ([("context", math.nan, True), ("context", math.inf, True)], Usage(1_000, 50)),
         ([("metering", 0.0897, "credit")], Usage(1_000, 50, credits=0.0897)),
         ([("metering", 3.0, "bytes"), ("metering", None, "")], Usage(1_000, 50)),
+        ([("context", 1e9, True)], Usage(1_000, 50)),
+        ([("context", 1e308, True)], Usage(1_000, 50)),
+        ([("report", {"uncachedInputTokens": 2**63, "outputTokens": 2**64 - 1})], Usage(1_000, 50)),
+        (
+            [("report", {"uncachedInputTokens": 7, "outputTokens": 2**64 - 1})],
+            Usage(7, 50, source=Source.REPORTED),
+        ),
+        ([("metering", 1e308, "credit"), ("metering", -1.0, "credit")], Usage(1_000, 50)),
+        ([("metering", math.nan, "credit"), ("metering", math.inf, "")], Usage(1_000, 50)),
     ],
 )
 def test_usage_by_the_best_source(steps: list[tuple[object, ...]], expected: Usage) -> None:

@@ -102,7 +102,21 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
         [("a", "Read", '{"p":1}', True), ("a", "Read", None, True), (None, None, None, True)],
         call("a", "Read", '{"p":1}'),
     ),
+    "stopped twice, by its name alone": (
+        [("a", "Read", '{"p":1}', True), (None, "Read", None, True), (None, "Read", {}, True)],
+        call("a", "Read", '{"p":1}'),
+    ),
+    "stopped twice, never an id": (
+        [(None, "Now", None, False), (None, "Now", None, True), (None, "Now", None, True)],
+        call("made_1", "Now"),
+    ),
     "a stop that belongs to nothing": ([(None, None, None, True)], []),
+    "half a surrogate pair as an escape": (
+        [("a", "W", '{"t":"\\ud83d', False), ("a", None, '"}', True)],
+        call("a", "W", '{"t":"\\ud83d', '"}'),
+    ),
+    "a number beyond all floats": (
+        [("a", "W", '{"n":-1e999}', True)], call("a", "W", '{"n":-1e999}')),
     "cut inside an escape": (
         [("a", "W", '{"t":"\\', False), ("a", None, 'u00', False), ("a", None, 'e9"}', True)],
         call("a", "W", '{"t":"\\', "u00", 'e9"}'),
@@ -116,6 +130,8 @@ BAD: dict[str, list[Event]] = {
     "an empty object and no stop": [("a", "W", {}, False)],
     "an empty object as text and no stop": [("a", "W", "{}", False)],
     "not an object": [("a", "W", "[1]", True)],
+    "no number": [("a", "W", '{"p":"\\ud83d","q":NaN}', True)],
+    "half a pair, cut short": [("a", "W", '{"p":"\\ud83d"', True)],
     "two objects": [("a", "W", '{"p":1}{"q":2}', True)],
     "objects that contradict": [("a", "W", {"p": 1}, False), ("a", "W", {"p": 2}, True)],
     "true is not 1": [("a", "W", {"p": 1}, False), ("a", "W", {"p": True}, True)],

@@ -12,9 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
-import orjson
 
-from kiroproxy.api.checks import load_exactly
+from kiroproxy.api.checks import load_exactly, load_input
 from kiroproxy.api.events import SearchHit
 from kiroproxy.api.openai.citations import flat_citations
 from kiroproxy.api.openai.responses_style import FormKind, ToolForm
@@ -221,10 +220,7 @@ class CallItem(Item):
 
     def _input(self) -> Json:
         """The arguments as an object."""
-        try:
-            value = orjson.loads(self.text or "{}")
-        except orjson.JSONDecodeError:
-            return {}
+        value = load_input(self.text)
         return load_exactly(self.text) if isinstance(value, dict) and value else {}
 
 
