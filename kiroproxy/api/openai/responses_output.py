@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
-
 from kiroproxy.api.checks import load_exactly, load_input
 from kiroproxy.api.events import SearchHit
 from kiroproxy.api.openai.citations import flat_citations
