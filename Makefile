@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 CLIENTS := .clients
 FUZZ := .fuzz
 AUDIT := .audit
+PEERS := .peers
 FUZZ_S ?= 60
 TARGETS ?= $(patsubst fuzz/targets/%.py,%,$(filter-out %/__init__.py,$(wildcard fuzz/targets/*.py)))
 CHROMIUM ?= /usr/bin/chromium
@@ -18,7 +19,7 @@ PYTEST_ARGS ?=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser deploy bench soak fuzz image lock sbom clean
+.PHONY: help setup demo run test lint types check clients browser deploy bench peers soak fuzz image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ deploy: $(VENV)/.developing ## the files in deploy/ with the real nginx, HAProxy
 bench: $(VENV)/.developing ## microbenchmarks; bench/README.md says how to read them
 	$(BIN)/pytest bench --benchmark-only $(PYTEST_ARGS)
 
+peers: $(VENV)/.developing $(PEERS)/.installed ## kiroproxy beside kiro-openai-gateway: speed, size, what clients are told
+	$(BIN)/python -m bench.peers --python $(CURDIR)/$(PEERS)/bin/python $(ARGS)
+
 fuzz: $(FUZZ)/.installed ## atheris on every target for FUZZ_S=60 seconds each; TARGETS="frames chat" for some
 	@for target in $(TARGETS); do echo "== $$target"; \
 	  $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(FUZZ_S) -timeout=20 || exit 1; done
@@ -81,7 +85,7 @@ sbom: $(VENV)/.developing ## dist/sbom.cdx.json: what the image installs, as Cyc
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json requirements.lock
 
 clean: ## remove everything that the targets above made
-	rm -rf $(VENV) $(CLIENTS) $(FUZZ) $(AUDIT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	rm -rf $(VENV) $(CLIENTS) $(FUZZ) $(AUDIT) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
 	find kiroproxy tests bench fuzz -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- what the targets stand on ------------------------------------------------------------------
@@ -125,6 +129,12 @@ $(CLIENTS)/python/.installed: $(VENV)/.made pyproject.toml
 	@echo "installing the Python clients into $(CLIENTS)/python …"
 	@$(PYTHON) -m venv --clear $(CLIENTS)/python
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(CLIENTS)/python/bin/python install --group clients
+	@touch $@
+
+$(PEERS)/.installed: $(VENV)/.made pyproject.toml
+	@echo "installing a peer into $(PEERS) …"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(PEERS)/bin/python install --group peers
 	@touch $@
 
 $(FUZZ)/.installed: $(VENV)/.made pyproject.toml

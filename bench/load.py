@@ -69,8 +69,9 @@ class Target(NamedTuple):
     process: Process
 
     @property
-    def is_proxy(self) -> bool:
-        return self.name == "kiroproxy"
+    def translates(self) -> bool:
+        """Else it only copies."""
+        return self.name != "raw relay"
 
 
 Scenario = Callable[[Target], Awaitable[Row]]
@@ -99,17 +100,19 @@ def _request(text: str, *, stream: bool, dialect: Dialect = MESSAGES) -> bytes:
 def check_stream(target: Target, reply: Reply, count: int, dialect: Dialect = MESSAGES) -> None:
     assert reply.status == 200, (reply.status, reply.body[:500])
     body = dechunked(reply.body)
-    if target.is_proxy:
+    if target.translates:
         assert dialect.end in body, "no proper end"
         if dialect.texts_end:
             body = body[: body.index(dialect.texts_end)]
     assert numbers_in(body) == list(range(count)), f"{target.name}: events lost or out of order"
 
 
-def check_short(target: Target, reply: Reply) -> None:
+def check_short(target: Target, reply: Reply, dialect: Dialect = MESSAGES) -> None:
     assert reply.status == 200, (reply.status, reply.body[:500])
-    if target.is_proxy:
-        text = orjson.loads(reply.body)["content"][0]["text"]
+    if target.translates:
+        found = orjson.loads(reply.body)
+        is_chat = dialect is CHAT
+        text = found["choices"][0]["message"]["content"] if is_chat else found["content"][0]["text"]
         assert text.count("@") == 2 * SHORT_EVENTS, text
     else:
         assert numbers_in(dechunked(reply.body)) == list(range(SHORT_EVENTS))
@@ -184,14 +187,14 @@ def many_streams(
     return scenario
 
 
-def paced(streams: int, rate: int, seconds: int) -> Scenario:
+def paced(streams: int, rate: int, seconds: int, dialect: Dialect = MESSAGES) -> Scenario:
     """Answers at a model's pace. Latency: from the upstream's write to the client's read, for events
     written after the first WARM_UP_S, when all requests have been taken in."""
 
     async def scenario(target: Target) -> Row:
         connections = await connect_many(target.process.port, streams)
         count = rate * seconds
-        request = stream_request(count, rate=rate)
+        request = stream_request(count, rate=rate, dialect=dialect)
         with Meter(target) as meter:
             from_ns = time.monotonic_ns() + int(WARM_UP_S * 1e9)
             replies = await asyncio.gather(
@@ -226,21 +229,23 @@ def median_second_p99_ms(samples: list[tuple[int, int]]) -> float:
     return statistics.median(tails) / 1e6
 
 
-def short_requests(connections: int, seconds: float, big: bool = False) -> Scenario:
-    """Not streamed: each connection asks again as soon as it is answered."""
+def short_requests(
+    connections: int, seconds: float, big: bool = False, dialect: Dialect = MESSAGES
+) -> Scenario:
+    """Not streamed: each connection asks again as soon as it is answered. Big ones are Messages."""
 
     async def scenario(target: Target) -> Row:
         request = (
             http_request(big_request(BIG_MESSAGES, BIG_BYTES, stream=False), KEY)
             if big
-            else _request("Hi", stream=False)
+            else _request("Hi", stream=False, dialect=dialect)
         )
         open_ = await connect_many(target.process.port, connections)
         took: list[float] = []
 
         async def ask(connection: Connection, until_s: float) -> None:
             while (began_s := time.monotonic()) < until_s:
-                check_short(target, await connection.request(request))
+                check_short(target, await connection.request(request), dialect)
                 took.append(time.monotonic() - began_s)
 
         with Meter(target) as meter:
@@ -308,9 +313,9 @@ class Bench:
     """The processes of one run."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        relay_cpu, other_cpu = (1, 0) if (os.cpu_count() or 1) > 1 else (None, None)
-        self._relay_cpu = relay_cpu
+        self.folder = folder
+        self.relay_cpu: int | None
+        self.relay_cpu, other_cpu = (1, 0) if (os.cpu_count() or 1) > 1 else (None, None)
         if other_cpu is not None:
             os.sched_setaffinity(0, {other_cpu})
         port = free_port()
@@ -327,42 +332,42 @@ class Bench:
         cpu: int | None,
         env: dict[str, str] | None = None,
     ) -> Process:
-        return Process(arguments, port=port, log=self._folder / f"{name}.log", env=env, cpu=cpu)
+        return Process(arguments, port=port, log=self.folder / f"{name}.log", env=env, cpu=cpu)
 
     def start_raw_relay(self) -> Target:
         port = free_port()
         arguments = ["-m", "bench.raw_relay", str(port), str(self.upstream.port)]
-        relay = self._start("raw", arguments, port, cpu=self._relay_cpu)
+        relay = self._start("raw", arguments, port, cpu=self.relay_cpu)
         relay.wait_until_open()
         return Target("raw relay", relay)
 
-    def start_proxy(self) -> Target:
+    def start_proxy(self, upstream_port: int | None = None) -> Target:
         """Not waited for: what comes until its first answer is measured."""
         port = free_port()
-        home = self._folder / "home"
+        home = self.folder / "home"
         home.mkdir(exist_ok=True)
         env = {
             "HOME": str(home),
             "KIROPROXY_STATE_DIR": str(home / "state"),
             "KIRO_API_KEY": "ksk_" + "b" * 32,
-            "KIRO_API_URL": f"http://127.0.0.1:{self.upstream.port}",
+            "KIRO_API_URL": f"http://127.0.0.1:{upstream_port or self.upstream.port}",
             "KIRO_CLIENT_TOKEN": KEY,
             "KIROPROXY_ACCOUNT_CONCURRENCY": "0",  # the proxy is measured, not its manners
             "MAX_CONCURRENT_SESSIONS": "0",
         }
         arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
-        proxy = self._start("proxy", arguments, port, cpu=self._relay_cpu, env=env)
+        proxy = self._start("proxy", arguments, port, cpu=self.relay_cpu, env=env)
         return Target("kiroproxy", proxy)
 
 
-async def first_answer(target: Target) -> float:
+async def first_answer(target: Target, dialect: Dialect = MESSAGES) -> float:
     """Seconds from the start of the process to the end of its first good answer."""
     target.process.wait_until_open()
     (connection,) = await connect_many(target.process.port, 1)
     while time.monotonic() < target.process.started_s + START_TIMEOUT_S:
-        reply = await connection.request(_request("Hi", stream=False))
+        reply = await connection.request(_request("Hi", stream=False, dialect=dialect))
         if reply.status == 200:
-            check_short(target, reply)
+            check_short(target, reply, dialect)
             connection.close()
             return time.monotonic() - target.process.started_s
         await asyncio.sleep(0.005)

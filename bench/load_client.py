@@ -129,9 +129,16 @@ async def connect_many(port: int, count: int) -> list[Connection]:
 def http_request(body: bytes, key: str, path: str = "/v1/messages") -> bytes:
     return (
         b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        b"x-api-key: %b\r\nanthropic-version: 2023-06-01\r\ncontent-length: %d\r\n\r\n%b"
-        % (path.encode(), key.encode(), len(body), body)
+        b"%b\r\ncontent-length: %d\r\n\r\n%b"
+        % (path.encode(), _key_header(key, path), len(body), body)
     )
+
+
+def _key_header(key: str, path: str) -> bytes:
+    """As the dialect's own clients send it."""
+    if path.startswith("/v1/messages"):
+        return b"x-api-key: %b\r\nanthropic-version: 2023-06-01" % key.encode()
+    return b"authorization: Bearer %b" % key.encode()
 
 
 def numbers_in(body: bytes) -> list[int]:

@@ -14,7 +14,8 @@ START_TIMEOUT_S = 30.0
 
 
 class Process:
-    """One Python child, on one processor of its own where there are two."""
+    """One Python child, on one processor of its own where there are two. ``python``: its interpreter.
+    ``whole_env``: all of its environment, where nothing of ours is its business. ``cwd``: its folder."""
 
     def __init__(
         self,
@@ -24,14 +25,18 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         cpu: int | None = None,
+        python: str = sys.executable,
+        whole_env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.port = port
         self.log = log
         self.started_s = time.monotonic()
         with log.open("wb") as output:
             self._child = subprocess.Popen(
-                [sys.executable, *arguments],
-                env={**_environment(), **(env or {})},
+                [python, *arguments],
+                env=whole_env or {**_environment(), **(env or {})},
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
