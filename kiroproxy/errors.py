@@ -61,6 +61,17 @@ class Kind(enum.Enum):
     UNAVAILABLE = "unavailable"  # 503, we are shutting down
 
 
+def let_go(error: BaseException) -> None:
+    """It has been told, and nobody looks for where it came from. The frames of its traceback hold the whole
+    request, and often the error itself: all of that would wait for a garbage collection."""
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is not None:
+            chain += [link.__cause__, link.__context__]
+            link.__cause__ = link.__context__ = link.__traceback__ = None
+
+
 class KiroProxyError(Exception):
     """Root of the tree; never raised itself.
 

@@ -40,6 +40,7 @@ from kiroproxy.errors import (
     NoAccountError,
     UpstreamError,
     UpstreamRefusedError,
+    let_go,
 )
 from kiroproxy.eventstream import FrameDecoder
 from kiroproxy.kiro.events import EventParser
@@ -191,6 +192,7 @@ class Relay:
                     return outcome
                 except KiroProxyError as error:
                     lease = await self._recover(error, turn, lease, tries, delivery)
+                    let_go(error)
         except KiroProxyError as error:
             failure = error
             raise

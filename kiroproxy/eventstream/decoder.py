@@ -84,7 +84,7 @@ class FrameDecoder:
         try:
             self._split(whole, frames)
         except EventStreamError as fault:
-            self.fault = fault
+            self.fault = fault.with_traceback(None)  # whose frames hold this decoder
             if not frames:
                 raise
         return frames

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from kiroproxy.errors import InternalError, KiroProxyError
+from kiroproxy.errors import InternalError, KiroProxyError, let_go
 from kiroproxy.http.exchange import Exchange
 from kiroproxy.http.messages import Request, Response
 from kiroproxy.http.router import Handler
@@ -40,6 +40,7 @@ class Answerer:
             self._defect(request, exchange, error)
         except KiroProxyError as error:
             self._failed(request, exchange, error)
+            let_go(error)
         except Exception as error:
             self._defect(request, exchange, error)
 

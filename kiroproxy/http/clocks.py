@@ -7,6 +7,10 @@ import math
 from collections.abc import Callable
 
 
+def _nobody() -> None:
+    """The connection is over."""
+
+
 class Deadline:
     """Calls ``expired`` once when the time set last has come. Moving it later is one assignment:
     most deadlines are never reached, and a timer is only re-armed when it would be late."""
@@ -33,7 +37,9 @@ class Deadline:
         self._at_s = math.inf
 
     def cancel(self) -> None:
-        """For good; lets go of the timer."""
+        """For good; lets go of the timer, and of whoever was to be told: it has this one, and so both
+        would wait for a garbage collection."""
+        self._expired = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -98,14 +98,14 @@ class EventParser:
             try:
                 return [_parse_text(frames[0][1])]
             except UpstreamError as fault:
-                return [(FAULT, fault)]
+                return [(FAULT, fault.with_traceback(None))]
         events: list[KiroEvent] = []
         try:
             for headers, payload in frames:
                 parser = known.get(headers) or self._parsers.get(headers) or self._learn(headers)
                 events.append(parser(payload))
         except UpstreamError as fault:
-            events.append((FAULT, fault))
+            events.append((FAULT, fault.with_traceback(None)))  # whose frames hold the list
         return events
 
     def _learn(self, block: bytes) -> _Parser:

@@ -293,7 +293,7 @@ class KiroCalls:
             try:
                 result = await send(route)
             except UpstreamError as error:
-                errors.append(error)
+                errors.append(error.with_traceback(None))  # whose frames hold this list
                 routes = next_routes(error, route, routes)
                 if routes:
                     _log.info(

@@ -85,8 +85,8 @@ class UpstreamResponse:
         """Wait for the final head. Raises TransportError."""
         if self._reader is None and not self._ended:
             await self._wait()
-        if self._reader is None and self._error is not None:
-            raise self._error
+        if self._reader is None:
+            self._raise_error()
 
     # -- for the caller
 
@@ -106,8 +106,7 @@ class UpstreamResponse:
             self._sink = sink
             self._let_flow()
             await self._wait()
-        if self._error is not None:
-            raise self._error
+        self._raise_error()
 
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body. Raises PeerProtocolError over ``limit_bytes``, else as ``pipe``."""
@@ -265,6 +264,15 @@ class UpstreamResponse:
             self._error = error
             self._end()
             self._connection.abort()
+
+    def _raise_error(self) -> None:
+        """What ended the message, if it was no proper end. It is not kept: its traceback will hold this."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
 
     def _end(self) -> None:
         self._ended = True

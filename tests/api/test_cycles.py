@@ -18,9 +18,11 @@ from kiroproxy.api.openai import ChatEncoder
 from kiroproxy.api.openai.chat_message import ChatFold
 from kiroproxy.api.openai.chat_wire import ChatStyle
 from kiroproxy.api.openai.responses_message import ResponsesFold
+from kiroproxy.api.openai.responses_stream import ResponsesEncoder
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.thinking import ThinkingSplitter
+from kiroproxy.errors import IncompleteAnswerError
 from kiroproxy.kiro import events as kiro
 
 FOLDS: list[Callable[[], AnswerFold]] = [
@@ -31,6 +33,7 @@ FOLDS: list[Callable[[], AnswerFold]] = [
 ENCODERS: list[Callable[[], StreamEncoder]] = [
     lambda: MessagesEncoder("msg_1", "m"),
     lambda: ChatEncoder("chatcmpl-1", "m", 0, ChatStyle()),
+    lambda: ResponsesEncoder("resp_1", "m", 0, ResponsesStyle()),
 ]
 
 
@@ -51,11 +54,15 @@ def test_fold_is_gone_with_its_last_user(make: Callable[[], AnswerFold]) -> None
     assert seen() is None
 
 
+@pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("make", ENCODERS)
-def test_encoder_is_gone_with_its_last_user(make: Callable[[], StreamEncoder]) -> None:
+def test_encoder_is_gone_with_its_last_user(make: Callable[[], StreamEncoder], ended: bool) -> None:
     encoder = make()
     assert b'"a"' in encoder.events([(TEXT, "a")])
-    encoder.finish(Ending(Stop.END_TURN, Usage(1)))
+    if ended:
+        encoder.finish(Ending(Stop.END_TURN, Usage(1)))
+    else:
+        encoder.fail(IncompleteAnswerError("cut"))
     seen = weakref.ref(encoder)
     del encoder
     assert seen() is None

@@ -32,11 +32,9 @@ class ResponsesEncoder:
 
     def __init__(self, response_id: str, model: str, created_s: int, style: ResponsesStyle) -> None:
         self._response = ResponseObject(response_id, model, created_s, style)
-        self._items = Items(response_id, style, self)
+        self._writer = _Writer()
+        self._items = Items(response_id, style, self._writer)
         self._keep = style.keep
-        self._number = _FIRST_NUMBER  # of the next event
-        self._parts: list[bytes] = []
-        self._before = b""  # the open item's delta events up to their number
 
     def start(self, usage: Usage) -> bytes:
         """``response.created`` and ``response.in_progress``. May be asked for after the first events have
@@ -53,17 +51,16 @@ class ResponsesEncoder:
         if item is not None and item.delta:
             texts = [event[1] for event in batch if event[0] == TEXT and event[1]]
             if len(texts) == len(batch):
-                return self._deltas(item, texts)
+                item.add_all(texts)
+                return self._writer.deltas(texts)
         if item is None and len(batch) > 1 and batch[0][0] == TEXT:
             return self.events(batch[:1]) + self.events(batch[1:])  # the first opens the message
         self._items.feed(batch)
-        return self._taken()
+        return self._writer.taken()
 
     def ping(self) -> bytes:
         """A repeated ``response.in_progress``: comments do not reset Codex's idle clock, events do."""
-        number = self._number
-        self._number += 1
-        return self._announced("response.in_progress", number)
+        return self._announced("response.in_progress", self._writer.take_number())
 
     def finish(self, ending: Ending) -> bytes:
         """``response.completed`` or ``response.incomplete``, with all items and the usage;
@@ -71,27 +68,42 @@ class ResponsesEncoder:
         try:
             self._items.finish(ending)
         except IncompleteAnswerError as error:
-            return self._taken() + self.fail(error)
+            return self._writer.taken() + self.fail(error)
         response = self._response.ended(ending, self._items.done)
         if self._keep is not None:
             self._keep(_dumps(response))
-        self._event(f"response.{response['status']}", {"response": response})
-        return self._taken()
+        self._writer.event(f"response.{response['status']}", {"response": response})
+        return self._writer.taken()
 
     def fail(self, error: KiroProxyError) -> bytes:
         """``response.failed``; an open item is not closed, nothing follows."""
         response = self._response.failed(error, self._items.done)
-        self._event("response.failed", {"response": response})
-        return self._taken()
+        self._writer.event("response.failed", {"response": response})
+        return self._writer.taken()
+
+    def _announced(self, name: str, number: int) -> bytes:
+        return sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
+
+
+class _Writer:
+    """Listens to the items and writes their events, numbered. Were it the encoder itself, that and its
+    items would hold each other, and keep the answer's text until a garbage collection."""
+
+    __slots__ = ("_before", "_number", "_parts")
+
+    def __init__(self) -> None:
+        self._number = _FIRST_NUMBER  # of the next event
+        self._parts: list[bytes] = []
+        self._before = b""  # the open item's delta events up to their number
 
     # -- what the items tell -----------------------------------------------------------------------
 
     def opened(self, item: Item) -> None:
         """``output_item.added`` and what stands in front of the first fragment."""
         fields = {"output_index": item.index, "item": item.first()}
-        self._event("response.output_item.added", fields)
+        self.event("response.output_item.added", fields)
         for name, more in item.opened():
-            self._event(name, more)
+            self.event(name, more)
         if item.delta:
             constant = _dumps({"type": item.delta, **item.delta_fields()})
             self._before = b'event: %b\ndata: %b,"sequence_number":' % (
@@ -102,38 +114,38 @@ class ResponsesEncoder:
     def grew(self, item: Item, shown: str) -> None:
         """A delta event, for items that have them."""
         if item.delta:
-            self._parts.append(self._delta(shown))
+            number = self.take_number()
+            self._parts.append(_DELTA % (self._before, number, _dumps(shown)))
 
     def closed(self, item: Item, status: str) -> None:
         """The ``…done`` events and ``output_item.done``."""
         for name, more in item.closed(status):
-            self._event(name, more)
+            self.event(name, more)
         fields = {"output_index": item.index, "item": item.item(status)}
-        self._event("response.output_item.done", fields)
+        self.event("response.output_item.done", fields)
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def _deltas(self, item: Item, texts: list[str]) -> bytes:
-        item.add_all(texts)
+    def deltas(self, texts: list[str]) -> bytes:
+        """Delta events of the open item, in front of which nothing waits to be taken."""
         first, before = self._number, self._before
         self._number += len(texts)
         return b"".join(
             [_DELTA % (before, number, _dumps(text)) for number, text in enumerate(texts, first)]
         )
 
-    def _delta(self, text: str) -> bytes:
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        """One event, to be taken."""
+        self._parts.append(sse(name, self.take_number(), fields))
+
+    def take_number(self) -> int:
+        """That of the next event."""
         number = self._number
         self._number += 1
-        return _DELTA % (self._before, number, _dumps(text))
+        return number
 
-    def _announced(self, name: str, number: int) -> bytes:
-        return sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
-
-    def _event(self, name: str, fields: dict[str, Any]) -> None:
-        self._parts.append(sse(name, self._number, fields))
-        self._number += 1
-
-    def _taken(self) -> bytes:
+    def taken(self) -> bytes:
+        """What was written since the last time."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
 
