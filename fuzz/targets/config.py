@@ -39,15 +39,26 @@ def target(data: bytes) -> None:
         )
         return
     path = _HOME / ("config.toml" if kind == 1 else "config.json")
-    path.write_bytes(as_json(edited(_THEIRS, source)) if kind == 3 else source.rest())
+    theirs = edited(_THEIRS, source)
+    path.write_bytes(as_json(theirs) if kind == 3 else source.rest())
+    is_hidden = kind == 3 and _holds_mark_as_key(theirs)
     try:
         file = read(path, _HOME)
-        assert _MARK not in repr(file) + "".join(file.notes) or kind != 3
+        assert not is_hidden or _MARK not in repr(file) + "".join(file.notes)
         config = load({}, {}, {}, _HOME, file)
     except ConfigError as error:
-        assert kind != 3 or _MARK not in error.message, error.message
+        assert not is_hidden or _MARK not in error.message, error.message
         return
-    assert kind != 3 or _MARK not in repr(config)
+    assert not is_hidden or _MARK not in repr(config)
+
+
+def _holds_mark_as_key(settings: object) -> bool:
+    """Whether the marked secret stands where a secret belongs and nowhere else: an edit may have made it
+    the name of the host, which is no secret."""
+    if not isinstance(settings, dict):
+        return False
+    marked = [name for name, value in settings.items() if _MARK in f"{name}{value}"]
+    return marked == ["REQUIRED_API_KEY"]
 
 
 def _load(environment: dict[str, str]) -> None:
