@@ -25,7 +25,6 @@ beyond it: contextUsageEvent, reasoningEvent, the two model-unavailable events, 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +32,7 @@ import orjson
 
 from kiroproxy.errors import EventStreamError, UpstreamError
 from kiroproxy.eventstream import Frame, HeaderValue, parse_headers
+from kiroproxy.kiro.halves import HalfPairs, repaired
 from kiroproxy.kiro.replies import classify_frame
 
 TEXT: Final = 0
@@ -48,7 +48,7 @@ OTHER: Final = 9
 
 KiroEvent = tuple[Any, ...]
 #: Payload in, event out. Raises UpstreamError.
-_Parser = Callable[[memoryview], KiroEvent]
+_Parser = Callable[[memoryview | bytes], KiroEvent]
 
 #: Real streams have four or five different blocks of about 100 bytes; beyond these bounds a block is
 #: parsed each time.
@@ -81,31 +81,51 @@ _known_parsers: Final[dict[bytes, _Parser]] = {}
 """Header block → parser, for all streams."""
 
 
+class _HalfPair(Exception):
+    """A payload is no strict JSON; perhaps for half a surrogate pair. Never leaves this module."""
+
+
 class EventParser:
     """The parser of one stream. ``unknown``: names of events nobody told us about, with counts."""
 
-    __slots__ = ("_parsers", "unknown")
+    __slots__ = ("_halves", "_parsers", "unknown")
 
     def __init__(self) -> None:
         self.unknown: dict[str, int] = {}
         self._parsers: dict[bytes, _Parser] = {}
+        self._halves: HalfPairs | None = None  # from the first half of a pair on
 
     def parse(self, frames: list[Frame]) -> list[KiroEvent]:
         """One event per frame, in order. Never raises: an exception frame, or one that does not hold
         what its type promises, becomes a FAULT, and the frames behind it are dropped."""
+        if self._halves is not None:
+            return self._parse_halves(frames, self._halves)
         known = _known_parsers
-        if len(frames) == 1 and known.get(frames[0][0]) is _parse_text:  # at a model's pace
-            try:
-                return [_parse_text(frames[0][1])]
-            except UpstreamError as fault:
-                return [(FAULT, fault.with_traceback(None))]
         events: list[KiroEvent] = []
         try:
+            if len(frames) == 1 and known.get(frames[0][0]) is _parse_text:  # at a model's pace
+                return [_parse_text(frames[0][1])]
             for headers, payload in frames:
                 parser = known.get(headers) or self._parsers.get(headers) or self._learn(headers)
                 events.append(parser(payload))
         except UpstreamError as fault:
             events.append((FAULT, fault.with_traceback(None)))  # whose frames hold the list
+        except _HalfPair:
+            self._halves = HalfPairs()
+            events += self._parse_halves(frames[len(events) :], self._halves)
+        return events
+
+    def _parse_halves(self, frames: list[Frame], halves: HalfPairs) -> list[KiroEvent]:
+        """As ``parse``, for a stream that has cut a character in two. What is kept back of one event comes
+        with a later one, or as one of its own."""
+        known = _known_parsers
+        events: list[KiroEvent] = []
+        try:
+            for headers, payload in frames:
+                parser = known.get(headers) or self._parsers.get(headers) or self._learn(headers)
+                events += _mended(parser, payload, halves)
+        except UpstreamError as fault:
+            events.append((FAULT, fault.with_traceback(None)))
         return events
 
     def _learn(self, block: bytes) -> _Parser:
@@ -130,7 +150,7 @@ class EventParser:
     def _counter(self, name: str) -> _Parser:
         name = name[:MAX_NAME_CHARS]
 
-        def count(_payload: memoryview) -> KiroEvent:
+        def count(_payload: memoryview | bytes) -> KiroEvent:
             full = len(self.unknown) >= MAX_UNKNOWN_NAMES and name not in self.unknown
             key = MORE_UNKNOWN if full else name
             self.unknown[key] = self.unknown.get(key, 0) + 1
@@ -166,7 +186,7 @@ def _implied_type(headers: dict[str, HeaderValue]) -> str:
 
 
 def _refusal(name: str, message: str = "") -> _Parser:
-    def refuse(payload: memoryview) -> KiroEvent:
+    def refuse(payload: memoryview | bytes) -> KiroEvent:
         raise classify_frame(name, bytes(payload), message)
 
     return refuse
@@ -175,7 +195,7 @@ def _refusal(name: str, message: str = "") -> _Parser:
 def _ignored(event_type: str) -> _Parser:
     event = (OTHER, event_type)
 
-    def ignore(_payload: memoryview) -> KiroEvent:
+    def ignore(_payload: memoryview | bytes) -> KiroEvent:
         return event
 
     return ignore
@@ -184,7 +204,7 @@ def _ignored(event_type: str) -> _Parser:
 # -- payloads ---------------------------------------------------------------------------------------
 
 
-def _parse_text(payload: memoryview) -> KiroEvent:
+def _parse_text(payload: memoryview | bytes) -> KiroEvent:
     """The one parser that runs for nearly every frame: no calls but one on the usual path."""
     try:
         fields = _loads(payload)
@@ -199,7 +219,7 @@ def _parse_text(payload: memoryview) -> KiroEvent:
     return (TEXT, text)
 
 
-def _parse_tool(payload: memoryview) -> KiroEvent:
+def _parse_tool(payload: memoryview | bytes) -> KiroEvent:
     fields = _fields(payload)
     input_ = fields.get("input")
     if input_ is not None and not isinstance(input_, str | dict):
@@ -208,7 +228,7 @@ def _parse_tool(payload: memoryview) -> KiroEvent:
     return (TOOL, call_id, _maybe_text(fields, "name"), input_, fields.get("stop") is True)
 
 
-def _parse_reasoning(payload: memoryview) -> KiroEvent:
+def _parse_reasoning(payload: memoryview | bytes) -> KiroEvent:
     """``content`` in place of ``text`` is what one proxy saw in ``reasoningEvent``."""
     fields = _fields(payload)
     text = _maybe_text(fields, "text")
@@ -218,7 +238,7 @@ def _parse_reasoning(payload: memoryview) -> KiroEvent:
     return (REASONING, text, signature, _maybe_text(fields, "redactedContent"))
 
 
-def _parse_metadata(payload: memoryview) -> KiroEvent:
+def _parse_metadata(payload: memoryview | bytes) -> KiroEvent:
     """The reason's spelling varies between reports; its value is read by the answer's side."""
     fields = _fields(payload)
     usage = fields.get("tokenUsage")
@@ -230,32 +250,32 @@ def _parse_metadata(payload: memoryview) -> KiroEvent:
     return (METADATA, usage, reason, fields)
 
 
-def _parse_metering(payload: memoryview) -> KiroEvent:
+def _parse_metering(payload: memoryview | bytes) -> KiroEvent:
     fields = _fields(payload)
     return (METERING, _maybe_number(fields, "usage"), _maybe_text(fields, "unit") or "")
 
 
-def _parse_context(payload: memoryview) -> KiroEvent:
+def _parse_context(payload: memoryview | bytes) -> KiroEvent:
     percentage = _maybe_number(_fields(payload), "contextUsagePercentage")
     return (OTHER, "contextUsageEvent") if percentage is None else (CONTEXT, percentage)
 
 
-def _parse_message_meta(payload: memoryview) -> KiroEvent:
+def _parse_message_meta(payload: memoryview | bytes) -> KiroEvent:
     fields = _fields(payload)
     conversation_id = _maybe_text(fields, "conversationId")
     return (MESSAGE_META, conversation_id, _maybe_text(fields, "utteranceId"))
 
 
-def _parse_reference(payload: memoryview) -> KiroEvent:
+def _parse_reference(payload: memoryview | bytes) -> KiroEvent:
     references = _fields(payload).get("references")
     return (REFERENCE, references if isinstance(references, list) else [])
 
 
-def _fields(payload: memoryview) -> dict[str, Any]:
+def _fields(payload: memoryview | bytes) -> dict[str, Any]:
     try:
         fields = _loads(payload)
     except orjson.JSONDecodeError:
-        fields = _loads_half_pairs(payload)
+        raise _HalfPair from None
     if not isinstance(fields, dict):
         raise EventStreamError(
             f"The service sent an event whose payload is {_json_name(fields)}, not an object."
@@ -263,13 +283,17 @@ def _fields(payload: memoryview) -> dict[str, Any]:
     return fields
 
 
-def _loads_half_pairs(payload: memoryview) -> Any:
-    """JSON with an escape for half a UTF-16 pair, which a service cutting text by code units can send
-    and strict parsers refuse: the half becomes U+FFFD, the rest of the answer is saved."""
+def _mended(parser: _Parser, payload: memoryview, halves: HalfPairs) -> list[KiroEvent]:
+    """The events of a frame, and of what was kept back before it. Raises UpstreamError."""
+    names = _TEXT_FIELDS.get(parser)
     try:
-        text = json.dumps(json.loads(bytes(payload)), ensure_ascii=False)
-        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return _loads(paired)
+        if names is not None:
+            return halves.read(payload, names, parser)
+        try:
+            event = parser(payload)
+        except _HalfPair:
+            event = parser(repaired(payload))
+        return [event] if event[0] == OTHER else [*halves.give_up(), event]
     except (ValueError, RecursionError):
         raise EventStreamError(
             f"The service sent an event whose payload of {len(payload)} bytes is not JSON."
@@ -312,6 +336,13 @@ def _json_name(value: object) -> str:
     """What a value is, never the value itself: it may be the user's text."""
     return _JSON_NAMES.get(type(value), "null")
 
+
+#: Where the parsers of content find text that may go on in the next event.
+_TEXT_FIELDS: Final[dict[_Parser, tuple[str, ...]]] = {
+    _parse_text: ("content",),
+    _parse_tool: ("input",),
+    _parse_reasoning: ("text", "content"),
+}
 
 #: By event type, for message type ``event``.
 PARSERS: Final[dict[str, _Parser]] = (

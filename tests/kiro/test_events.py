@@ -345,6 +345,76 @@ def test_half_a_surrogate_pair_costs_one_character() -> None:
     ]
 
 
+def text(escaped: str) -> tuple[str, str]:
+    return ("assistantResponseEvent", f'{{"content":"{escaped}"}}')
+
+
+def tool(escaped: str, call_id: str = "a") -> tuple[str, str]:
+    return ("toolUseEvent", f'{{"toolUseId":"{call_id}","name":"W","input":"{escaped}"}}')
+
+
+# fmt: off
+# What is sent, and what is read: halves that meet are one character, others are one each.
+HALVES: dict[str, tuple[list[tuple[str, str]], list[Any]]] = {
+    "text": (
+        [text("a\\ud83d"), text("\\ude00b"), text("c")],
+        [(TEXT, "a"), (TEXT, "\U0001f600b"), (TEXT, "c")],
+    ),
+    "nothing but halves": (
+        [text("\\ud83d"), text("\\ude00\\ud83d"), text("\\ude00")],
+        [(TEXT, ""), (TEXT, "\U0001f600"), (TEXT, "\U0001f600")],
+    ),
+    "something of no meaning between": (
+        [text("\\ud83d"), ("citationEvent", ""), ("newEvent", "\\"), text(""), text("\\ude00")],
+        [(TEXT, ""), (OTHER, "citationEvent"), (OTHER, "newEvent"), (TEXT, "\ufffd"), (TEXT, ""),
+         (TEXT, "\ufffd")],
+    ),
+    "what follows is something else": (
+        [text("\\ud83d"), text("x\\ude00"), text("\\ud83d"), ("metadataEvent", "{}")],
+        [(TEXT, ""), (TEXT, "\ufffdx\ufffd"), (TEXT, ""), (TEXT, "\ufffd"),
+         (METADATA, None, None, {})],
+    ),
+    "a tool's input": (
+        [tool(r'{\"t\":\"\ud83d'), tool(r'\ude00\"}')],
+        [(TOOL, "a", "W", '{"t":"', False), (TOOL, "a", "W", '\U0001f600"}', False)],
+    ),
+    "another tool's input": (
+        [tool("\\ud83d"), tool("\\ude00", "b")],
+        [(TOOL, "a", "W", "", False), (TOOL, "a", "W", "\ufffd", False),
+         (TOOL, "b", "W", "\ufffd", False)],
+    ),
+    "the tool stops": (
+        [tool("\\ud83d"), ("toolUseEvent", '{"toolUseId":"a","stop":true}')],
+        [(TOOL, "a", "W", "", False), (TOOL, "a", "W", "\ufffd", False), (TOOL, "a", None, None, True)],
+    ),
+    "thinking": (
+        [("reasoningContentEvent", '{"text":"\\ud83d"}'), ("reasoningEvent", '{"text":"\\ude00"}')],
+        [(REASONING, "", None, None), (REASONING, "\U0001f600", None, None)],
+    ),
+    "not where text stands": (
+        [text("\\ud83d"), ("messageMetadataEvent", '{"conversationId":"\\ud83d"}')],
+        [(TEXT, ""), (TEXT, "\ufffd"), (MESSAGE_META, "\ufffd", None)],
+    ),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_characters_that_the_service_cut_in_two(case: str) -> None:
+    sent, expected = HALVES[case]
+    data = b"".join(encode_event(name, payload.encode()) for name, payload in sent)
+    for pieces in every_cut(data):
+        decoder, parser = FrameDecoder(), EventParser()
+        assert [e for piece in pieces for e in parser.parse(decoder.feed(piece))] == expected
+
+
+def test_no_json_behind_half_a_pair_is_a_fault() -> None:
+    first = encode_event("assistantResponseEvent", b'{"content":"\\ud83d"}')
+    for payload in (b'{"content":"\\ud83d","x":NaN}', b"[1]", b'"\\ud83d"', b"\xff", b"[" * 5_000):
+        event, fault = parse(first, encode_event("assistantResponseEvent", payload))
+        assert (event, fault[0]) == ((TEXT, ""), FAULT)
+
+
 # -- properties -------------------------------------------------------------------------------------
 
 
