@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from tests.e2e.support import KEY, request_bytes, turn
-from tests.processes import Server, environment, is_alive, servers, serving, until
+from tests.processes import Server, environment, is_alive, servers, serving, simulated, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -24,6 +24,15 @@ def sockets_of(pid: int) -> int:
     """Open sockets of a process."""
     folder = Path(f"/proc/{pid}/fd")
     return sum(os.readlink(folder / name).startswith("socket:") for name in os.listdir(folder))
+
+
+def listening(port: int, pid: int) -> set[str]:
+    """The listening sockets at a port that a process holds, by inode."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    at_port = {f[9] for f in lines if f[3] == "0A" and int(f[1].rpartition(":")[2], 16) == port}
+    folder = Path(f"/proc/{pid}/fd")
+    held = {os.readlink(folder / name) for name in os.listdir(folder)}
+    return {inode for inode in at_port if f"socket:[{inode}]" in held}
 
 
 async def counted(server: Server) -> int:
@@ -141,6 +150,62 @@ async def test_sigterm_lets_the_answers_of_all_workers_finish(tmp_path: Path) ->
             assert b"event: message_stop" in await reader.readuntil(b"\r\n0\r\n\r\n")
         assert await server.process.wait() == 0
         assert server.text.count(" serves on ") == 1
+
+
+async def test_whoever_tells_every_process_to_stop_cuts_no_answer(tmp_path: Path) -> None:
+    """As systemd does without ``KillMode=mixed``: each worker is told twice, by it and by the parent."""
+    async with servers(tmp_path, *TWO, pace_s=0.02) as (server, _):
+        streams = [await server.stream("[[sim:text 30]]") for _ in range(8)]
+        for pid in server.workers():
+            os.kill(pid, signal.SIGTERM)
+        server.tell(signal.SIGTERM)
+        for reader, _ in streams:
+            assert b"event: message_stop" in await reader.readuntil(b"\r\n0\r\n\r\n")
+        assert await server.process.wait() == 0
+
+
+async def test_a_worker_that_is_told_to_stop_finishes_and_gets_nothing_new(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, pace_s=0.02) as (server, kiro):
+        streams = [await server.stream("[[sim:text 5000]]") for _ in range(8)]
+        ends = [asyncio.create_task(_end_of(reader)) for reader, _ in streams]
+        workers = server.workers()
+        os.kill(min(workers), signal.SIGTERM)
+        await until(lambda: len(listening(server.port, server.process.pid)) == 1)
+        for _ in range(16):
+            assert (await server.ask("[[sim:say at once]]")).text == "at once"
+        assert kiro.open_streams == 8 and not any(end.done() for end in ends)
+        assert server.workers() == workers
+        for end in ends:
+            end.cancel()
+        for _, writer in streams:
+            writer.transport.abort()
+        await until(lambda: min(workers) not in server.workers() and len(server.workers()) == 2)
+        await until(lambda: "ended with exit code 0; a new one starts now" in server.text)
+
+
+async def test_workers_killed_while_nobody_reads_the_log_are_replaced(tmp_path: Path) -> None:
+    async with simulated() as (kiro, url):
+        given = environment(tmp_path, url, kiro.demo_credentials("social"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kiroproxy", "server", *TWO, env=given, cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        server = Server(process, 0, [])
+        assert process.stdout is not None
+        try:
+            while b" serves on " not in await process.stdout.readline():
+                pass
+            process.stdout._transport.close()  # type: ignore[attr-defined]
+            workers = server.workers()
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            await until(lambda: len(server.workers() - workers) == 2)
+            server.tell(signal.SIGTERM)
+            assert await process.wait() == 141  # told where nobody is left to read the log
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 async def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
@@ -266,6 +331,8 @@ async def test_demo_with_workers_has_one_simulator(tmp_path: Path) -> None:
     given = environment(tmp_path, KIROPROXY_STATE_DIR="")
     async with serving(given, tmp_path, "--demo", *TWO) as server:
         assert len(server.workers()) == 3
+        (simulator,) = [pid for pid in server.workers() if len(listening(server.port, pid)) != 1]
+        assert not listening(server.port, simulator), "it takes connections that nobody accepts"
         for _ in range(6):
             answer = await server.send(
                 "POST", "/v1/messages",

@@ -20,6 +20,7 @@ from kiroproxy import clientkey, logs
 from kiroproxy.app import App, Running
 from kiroproxy.cli import streams, workers
 from kiroproxy.cli.dotfile import read_dotenv
+from kiroproxy.cli.forks import HURRY, RELOAD, Link
 from kiroproxy.cli.process import (
     allow_descriptors,
     give_memory_back,
@@ -28,7 +29,6 @@ from kiroproxy.cli.process import (
     settle,
 )
 from kiroproxy.cli.settings import find_file, read_settings
-from kiroproxy.cli.supervisor import RELOAD, Link
 from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
@@ -106,7 +106,7 @@ def _simulate(simulator: Simulator, link: Link) -> int:
         _stop_with_parent(stop, link)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        link.tell({"environment": await _start_simulator(simulator)})
+        link.ready({"environment": await _start_simulator(simulator)})
         await stop.wait()
         await simulator.stop()
         return 0
@@ -128,16 +128,16 @@ async def _serve_until_signal(
     if worker is not None:
         app = App(_with_newer_key(config, worker), place=worker.place, sockets=worker.sockets)
         _stop_with_parent(stop, worker.link)
-    _on_signals(stop, hurry, app)
+    _on_signals(stop, hurry, app, worker)
     try:
         try:
             running = await app.start()
         except OSError as error:
             raise ConfigError(_cannot_listen(config, error)) from None
-        _on_reload(app, reread, worker)
         if worker is not None and worker.newer is not None:
             newer = worker.newer
             await _reload(app, lambda: newer)
+        reloading = _on_reload(app, reread, worker)
         settle()
         if worker is not None:
             worker.ready(running)
@@ -145,7 +145,10 @@ async def _serve_until_signal(
             _announce(running, config, simulator is not None)
         tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
+        reloading.cancel()
         tidying.cancel()
+        if worker is not None:
+            worker.link.leaves()
         logging.getLogger("kiroproxy.app").info("stopping; running answers may finish")
     finally:
         await app.stop()
@@ -214,42 +217,60 @@ async def _reload(app: App, reread: Reread) -> None:
         log.exception("not reloaded")
 
 
-def _on_reload(app: App, reread: Reread | None, worker: workers.Worker | None) -> None:
-    """SIGHUP. Its parent tells a worker in another way: alone it would differ from the others."""
-    if not hasattr(signal, "SIGHUP"):
-        return
+def _on_reload(
+    app: App, reread: Reread | None, worker: workers.Worker | None
+) -> asyncio.Task[None]:
+    """SIGHUP. Its parent tells a worker in another way: alone it would differ from the others. A task that
+    never ends."""
     loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
+    told = asyncio.Event()
 
-    def told() -> None:
-        if reread is not None:
-            task = loop.create_task(_reload(app, reread), name="reload")
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+    async def reload() -> None:
+        """One after the other, so that the settings read last are those that stay."""
+        while True:
+            await told.wait()
+            told.clear()
+            if reread is not None:
+                await _reload(app, reread)
 
+    task = loop.create_task(reload(), name="reload")
     if worker is None:
-        loop.add_signal_handler(signal.SIGHUP, told)
-        return
-    loop.add_signal_handler(RELOAD, told)
+        loop.add_signal_handler(signal.SIGHUP, told.set)
+        return task
+    loop.add_signal_handler(RELOAD, told.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {RELOAD})
     log, parent = logging.getLogger("kiroproxy.reload"), os.getppid()
     loop.add_signal_handler(
         signal.SIGHUP,
         lambda: log.warning("SIGHUP to a worker does nothing; it is for process %d", parent),
     )
+    return task
 
 
-def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, app: App) -> None:
-    """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them."""
+def _on_signals(
+    stop: asyncio.Event, hurry: asyncio.Event, app: App, worker: workers.Worker | None
+) -> None:
+    """The first SIGTERM or Ctrl-C lets answers finish; a second one does not wait for them. A worker may
+    get the first one twice, from its parent and from whoever tells all processes: the parent alone knows a
+    second one."""
 
-    def told() -> None:
-        if stop.is_set():
-            hurry.set()
-            app.hurry()
+    def hurried() -> None:
+        hurry.set()
+        app.hurry()
         stop.set()
 
+    def told() -> None:
+        if stop.is_set() and worker is None:
+            hurried()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told)
+        loop.add_signal_handler(number, told)
+    # Who started this may have blocked them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    if worker is not None:
+        loop.add_signal_handler(HURRY, hurried)
 
 
 def _cannot_listen(config: Config, error: OSError) -> str:

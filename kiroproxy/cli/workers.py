@@ -1,7 +1,8 @@
 """``kiroproxy server --workers N``: what the supervised processes are, and what they share.
 
 On Linux each worker has listening sockets of its own (SO_REUSEPORT) and the kernel deals connections out.
-The parent holds them too, so that connections which wait for a killed worker are served by the next one.
+The parent holds them too, so that connections which wait for a killed worker are served by the next one;
+unless none comes soon, or the worker was told to end and first finishes its answers.
 Elsewhere all workers accept from the parent's one set.
 """
 
@@ -17,7 +18,8 @@ from typing import Any
 from kiroproxy import clientkey, logs
 from kiroproxy.app import Running
 from kiroproxy.board import Board
-from kiroproxy.cli.supervisor import Forks, Job, Link, Supervisor
+from kiroproxy.cli.forks import Forks, Link
+from kiroproxy.cli.supervisor import Job, Supervisor
 from kiroproxy.config import Config
 from kiroproxy.errors import ConfigError, KiroProxyError
 from kiroproxy.http import listening
@@ -39,7 +41,7 @@ class Worker:
 
     def ready(self, running: Running) -> None:
         """Tell the parent what the welcome says."""
-        self.link.tell(
+        self.link.ready(
             {
                 "accounts": running.accounts,
                 "problems": running.problems,
@@ -61,19 +63,24 @@ class Sockets:
     """The listening sockets of all workers. Raises OSError when the address cannot be had."""
 
     def __init__(self, host: str, port: int, workers: int) -> None:
-        # Alone first: with SO_REUSEPORT another server of this user would share its port in silence.
-        first = listening.bind(host, port, shared=False)
-        self.addresses = [listening.address_of(sock) for sock in first]
         if not listening.IS_SPREAD_BY_KERNEL:
+            first = listening.bind(host, port, shared=False)
             self._each = [first] * workers
-            return
-        listening.close(first)
-        self._each = [self._bound() for _ in range(workers)]
+        else:
+            first = listening.bind_alone(host, port)
+            self._each = [first, *([] for _ in range(workers - 1))]
+        self.addresses = [listening.address_of(sock) for sock in first]
 
     def of(self, index: int) -> list[socket.socket]:
         """A worker's; bound anew if they were given up."""
         if not self._each[index]:
-            self._each[index] = self._bound()
+            is_held = any(self._each)
+            for host, port in self.addresses:
+                self._each[index] += (
+                    listening.bind(host, port, shared=True)
+                    if is_held
+                    else listening.bind_alone(host, port)
+                )
         return self._each[index]
 
     def give_up(self, index: int) -> None:
@@ -88,12 +95,6 @@ class Sockets:
         for sockets in self._each:
             if sockets is not kept:
                 listening.close(sockets)
-
-    def _bound(self) -> list[socket.socket]:
-        made: list[socket.socket] = []
-        for host, port in self.addresses:
-            made += listening.bind(host, port, shared=True)
-        return made
 
 
 def run(
@@ -115,7 +116,7 @@ def run(
     essential = None
     newer: Config | None = None
     if simulate is not None:
-        essential = forks.fork(simulate)
+        essential = forks.fork(lambda link: _simulate(simulate, sockets, link))
         while essential.message is None:
             if not essential.read():
                 raise ConfigError("the simulator did not start")
@@ -127,6 +128,9 @@ def run(
 
     def prepare(index: int) -> None:
         sockets.of(index)
+
+    def left(index: int) -> None:
+        sockets.give_up(index)
 
     def bereaved(index: int, is_replaced_now: bool) -> None:
         retire(Place(board, index))
@@ -153,12 +157,19 @@ def run(
     job = Job(
         work=work,
         prepare=prepare,
+        left=left,
         bereaved=bereaved,
         announce=told,
         reload=reload,
         leave=lambda: sockets.keep_only(None),
     )
     return Supervisor(forks, job, server.workers, server.drain_s, essential).run()
+
+
+def _simulate(simulate: Simulate, sockets: Sockets, link: Link) -> int:
+    """A socket that is held here goes on taking connections when whoever accepted them is gone."""
+    sockets.keep_only(None)
+    return simulate(link)
 
 
 def _running(addresses: list[listening.Address], key: Secret, message: dict[str, Any]) -> Running:

@@ -12,6 +12,9 @@ IS_SPREAD_BY_KERNEL = sys.platform == "linux"
 """Whether SO_REUSEPORT spreads connections over the sockets of one address. Elsewhere the last one bound
 may get them all, so there all processes accept from one socket."""
 
+BACKLOG = 1024
+"""Connections that may wait until somebody accepts them."""
+
 Address = tuple[str, int]
 
 
@@ -32,9 +35,26 @@ def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
     return sockets
 
 
-def listen(sockets: Sequence[socket.socket], backlog: int) -> None:
-    for sock in sockets:
-        sock.listen(backlog)
+def bind_alone(host: str, port: int) -> list[socket.socket]:
+    """As ``bind``, shared, and listening. As long as one of them is there, nobody gets the addresses by
+    this function, nor by ``bind`` without sharing. Raises OSError when somebody has them."""
+    # Bound alone they could be had by two who both do not listen yet (SO_REUSEADDR), bound with
+    # SO_REUSEPORT by every program of this user. Only a listener that does not share is alone.
+    first = bind(host, port, shared=False)
+    made: list[socket.socket] = []
+    try:
+        for sock in first:
+            sock.listen(BACKLOG)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            made += bind(*address_of(sock), shared=True)
+        for sock in made:
+            sock.listen(BACKLOG)
+    except BaseException:
+        close(made)
+        raise
+    finally:
+        close(first)
+    return made
 
 
 def close(sockets: Sequence[socket.socket]) -> None:
