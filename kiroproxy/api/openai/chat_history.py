@@ -20,6 +20,7 @@ from kiroproxy.api.checks import (
     exact_form,
     fail,
     filled_text,
+    holds_too_much,
     load_exactly,
     mapping,
     optional_text,
@@ -167,7 +168,8 @@ def call_arguments(value: object, path: Path) -> dict[str, Any]:
     if not words.strip():
         return {}
     try:
-        found = orjson.loads(words)
+        source = words.encode()
+        found = None if holds_too_much(source) else orjson.loads(source)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return {CUSTOM_INPUT: words}
     if not isinstance(found, dict):
