@@ -202,7 +202,7 @@ class Account:
     @property
     def sign_in(self) -> str:
         """Which sign-in this is, for the state file; it changes as tokens rotate."""
-        return self.credential.current[:16]
+        return self.credential.sign_in
 
     def _become(self, status: Status, event: str) -> None:
         before = self.status
@@ -305,9 +305,12 @@ class Account:
         if not self.has_token:
             self.happen(Event.RENEWAL_NEEDED)
         before = self.credential
+        self._tell_renewal("renewal begins")
         try:
             self._take(await self._shop.renewer.renew(before, self._rejected), before)
         except CredentialError as error:
+            if renewal_inputs(self.credential) != renewal_inputs(before):
+                return await self._renew_corrected()
             self._not_renewed(Event.RENEWAL_DENIED, error)
             return error
         except UpstreamError as error:
@@ -320,7 +323,15 @@ class Account:
             return failure
         self._renewal_failures = 0
         self.happen(Event.RENEWED)
+        self._tell_renewal("renewal done")
         self._store_again()
+        return None
+
+    async def _renew_corrected(self) -> KiroProxyError | None:
+        """What was refused is not what we have now: the sign-in was read again meanwhile."""
+        if not self.has_token:
+            return await self._renew()
+        self.happen(Event.RENEWED)
         return None
 
     def _store_again(self) -> None:
@@ -357,6 +368,18 @@ class Account:
         elif event is Event.RENEWAL_DENIED:
             left_s = self.credential.tokens.expires_at_epoch_s - wall_s
             self._due_epoch_s = wall_s + left_s - self._shop.settings.min_left_s
+        self._tell_renewal("renewal failed")
+
+    def _tell_renewal(self, event: str) -> None:
+        """Of renewals there are a few an hour, so nobody is asked first."""
+        wall_s = self._shop.clock.wall()
+        fields = {
+            "account": self.id,
+            "label": self.label,
+            "expires_in_s": _whole(self.credential.tokens.expires_at_epoch_s - wall_s),
+            "next_in_s": _whole(self._due_epoch_s - wall_s),
+        }
+        _log.debug(event, extra={"fields": fields})
 
     def _due(self) -> float:
         """When to renew in the background, wall time."""
@@ -445,3 +468,8 @@ class Account:
         await self.ensure_token()
         await self.ensure_profile()
         return await self._shop.renewer.service.list_models(self.identity())
+
+
+def _whole(seconds: float) -> int | str:
+    """For a log line; nothing of a time that never comes."""
+    return round(seconds) if math.isfinite(seconds) else ""

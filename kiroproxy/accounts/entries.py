@@ -102,6 +102,14 @@ class Credential:
         """Fingerprint of the long-lived secret in ``tokens``."""
         return fingerprint(self.kind, long_lived(self.kind, self.tokens))
 
+    @property
+    def sign_in(self) -> str:
+        """Fingerprint, 16 hex digits, of all that a renewal is made with: what the service says about it
+        holds for no other, be it another token or a corrected registration."""
+        secret = self.client_secret.reveal() if self.client_secret is not None else ""
+        words = (self.client_id, secret, self.sso_region, self.token_endpoint, self.scopes)
+        return sha256("\0".join((self.current, *words)).encode()).hexdigest()[:16]
+
 
 def long_lived(kind: CredentialKind, tokens: Tokens) -> Secret:
     """The secret that makes this sign-in what it is: the key, or the refresh token."""

@@ -146,7 +146,7 @@ def _status(
     if saved is None:
         return Status(), None
     now = Now(0.0, now_s)
-    status = settle(from_saved(saved, credential.current[:16], now), now)
+    status = settle(from_saved(saved, credential.sign_in, now), now)
     left_s = remaining_s(status, now)
     return status, None if left_s is None else round(now_s + left_s, 3)
 

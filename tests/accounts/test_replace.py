@@ -233,6 +233,65 @@ async def test_revised_during_a_renewal(pool: MakePool) -> None:
     assert (lease.label, lease.identity.region_override) == ("work", "eu-central-1")
 
 
+async def test_a_refusal_of_what_was_corrected_meanwhile_counts_for_nothing(
+    pool: MakePool, tmp_path: Path
+) -> None:
+    """The renewal under way was asked with the registration from before."""
+    database = Database.open(tmp_path / "state.db")
+    p = pool(idc(expires_in_s=-5), book=StateBook(database))
+    p.service.gate = asyncio.Event()
+    p.service.errors = [CredentialError("dead")]
+    asked = asyncio.create_task(p.manager.lease(""))
+    await settled()
+    right = Secret(f"eyJ{MARK}right")
+    await p.take(idc(expires_in_s=-5, client_secret=right))
+    p.service.gate.set()
+    lease = await asked
+    assert [inputs.client_secret for inputs in p.service.refreshes[1:]] == [right]
+    assert lease.identity.token.reveal() == f"aoa{MARK}2"
+    assert p.states == [State.READY]
+    assert await StateBook(database).load() == {}
+    await database.close()
+
+
+async def test_a_refusal_of_another_sign_in_that_has_come_meanwhile(
+    pool: MakePool, tmp_path: Path
+) -> None:
+    """The new one has a token that works: nothing is to be renewed."""
+    path = tmp_path / "token.json"
+    async with _in_file(pool, path, credential(1, expires_in_s=-5)) as p:
+        fields = {"refreshToken": f"aor{MARK}old1", "accessToken": "aoaOLD", "expiresAt": 1}
+        path.write_text(json.dumps(fields))
+        p.service.gate = asyncio.Event()
+        p.service.errors = [CredentialError("dead")]
+        asked = asyncio.create_task(p.manager.lease(""))
+        await settled()
+        fields = {"refreshToken": "aor" + "n" * 120, "accessToken": "aoaFRESH"}
+        path.write_text(json.dumps({**fields, "expiresAt": START_EPOCH_S + 9000}))
+        await p.take(credential(1, expires_in_s=-5, path=path))
+        p.service.gate.set()
+        assert (await asked).identity.token.reveal() == "aoaFRESH"
+        assert p.states == [State.READY] and len(p.service.refreshes) == 1
+
+
+async def test_a_restart_with_another_registration_is_another_try(
+    pool: MakePool, tmp_path: Path
+) -> None:
+    database = Database.open(tmp_path / "state.db")
+    first = pool(idc(expires_in_s=-5), book=StateBook(database))
+    first.service.errors = [CredentialError("dead")]
+    with pytest.raises(NoAccountError):
+        await first.manager.lease("")
+    same = pool(idc(expires_in_s=-5), book=StateBook(database))
+    await same.manager.restore()
+    assert same.states == [State.REVOKED]
+    right = Secret(f"eyJ{MARK}right")
+    corrected = pool(idc(expires_in_s=-5, client_secret=right), book=StateBook(database))
+    await corrected.manager.restore()
+    assert corrected.states == [State.READY]
+    await database.close()
+
+
 @asynccontextmanager
 async def _in_file(pool: MakePool, path: Path, made: Credential) -> AsyncIterator[Pool]:
     made = replace(made, place=Place("file", path))
