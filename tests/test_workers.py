@@ -235,6 +235,31 @@ async def test_sighup_ends_nobody(tmp_path: Path) -> None:
         assert server.workers() == workers
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_sighup_ends_nobody_who_starts_or_stops(workers: str, tmp_path: Path) -> None:
+    async with simulated() as (kiro, url):
+        given = environment(tmp_path, url, kiro.demo_credentials("social"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kiroproxy", "server", "--workers", workers, env=given,
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            await until((tmp_path / "state").exists)
+            process.send_signal(signal.SIGHUP)
+            while b" serves on " not in (line := await process.stdout.readline()):
+                assert line, "it has ended"
+            process.send_signal(signal.SIGTERM)
+            while process.returncode is None:
+                process.send_signal(signal.SIGHUP)
+                await asyncio.sleep(0.001)
+            assert process.returncode == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
 async def ask_with(server: Server, key: str) -> int:
     """The status of an answer to this key."""
     body = turn("[[sim:say one]]")

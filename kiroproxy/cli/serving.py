@@ -45,6 +45,7 @@ Reread = Callable[[], Config]
 
 def serve(flags: dict[str, str], named: str | None) -> int:
     """With the user's settings; ``named``: what --config says. The exit code. Raises ConfigError."""
+    _hold_reloads()
     config = read_settings(flags, named)
     return _serve(config, None, lambda: read_settings(flags, named))
 
@@ -54,6 +55,7 @@ def serve_demo(flags: dict[str, str], named: str | None) -> int:
     address."""
     from kiroproxy.simulator import Simulator
 
+    _hold_reloads()
     with tempfile.TemporaryDirectory(prefix="kiroproxy-demo-") as folder:
         names = {s.name for s in SETTINGS} - _DEMO_REPLACES
         dotenv = read_dotenv()
@@ -145,6 +147,7 @@ async def _serve_until_signal(
             _announce(running, config, simulator is not None)
         tidying = asyncio.create_task(give_memory_back(app.metrics, memory_trimmer()))
         await stop.wait()
+        _hold_reloads()
         reloading.cancel()
         tidying.cancel()
         if worker is not None:
@@ -217,6 +220,11 @@ async def _reload(app: App, reread: Reread) -> None:
         log.exception("not reloaded")
 
 
+def _hold_reloads() -> None:
+    """Until somebody listens to SIGHUP, and when nobody does any more: by itself it ends a process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 def _on_reload(
     app: App, reread: Reread | None, worker: workers.Worker | None
 ) -> asyncio.Task[None]:
@@ -236,6 +244,7 @@ def _on_reload(
     task = loop.create_task(reload(), name="reload")
     if worker is None:
         loop.add_signal_handler(signal.SIGHUP, told.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         return task
     loop.add_signal_handler(RELOAD, told.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {RELOAD})

@@ -97,6 +97,8 @@ class Supervisor:
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._kill_late()
+        # Python gives handlers up before the process ends, and without one it ends a process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         self._end_essential()
         return EXIT_INTERRUPTED if self._signals > 1 and not self._code else self._code
 
