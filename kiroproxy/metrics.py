@@ -6,6 +6,7 @@ Counting is an addition on the event loop; everything else happens when somebody
 from __future__ import annotations
 
 import logging
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -176,4 +177,6 @@ def _labels(labels: Labels) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     return repr(int(value)) if value == int(value) else repr(float(value))

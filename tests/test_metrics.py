@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,6 +59,17 @@ def test_histogram_is_cumulative_and_whole(values: list[float]) -> None:
     assert samples["h_seconds_bucket", "+Inf"] == len(values)
     assert samples["h_seconds_count", None] == len(values)
     assert math.isclose(samples["h_seconds_sum", None], sum(values), abs_tol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN"), (1e300, None)],
+)
+def test_what_is_no_number_has_its_word(value: float, written: str | None) -> None:
+    text = Exposition()
+    text.single("a", "gauge", "Of the test.", value)
+    last = text.encode().decode().split()[-1]
+    assert last == (written or str(int(value)))
 
 
 def test_unknown_events_are_bounded() -> None:

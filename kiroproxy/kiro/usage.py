@@ -5,7 +5,6 @@ Trial and bonuses are pots on top of the plan; together they are what is left to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +15,8 @@ import orjson
 from kiroproxy.errors import UpstreamError
 
 _MILLISECONDS_FROM: Final = 1e11
+_MOST_CREDITS: Final = 1e12
+_LAST_EPOCH_S: Final = 253_402_300_800.0  # the year 10000, where calendars here end
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,9 @@ def _overage(reply: Mapping[str, Any], line: Mapping[str, Any]) -> Overage | Non
 def _amount(pot: Mapping[str, Any], name: str) -> float:
     for key in (f"{name}WithPrecision", name):
         value = pot.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if abs(value) <= _MOST_CREDITS:  # sums of what is beyond would be no numbers
+                return float(value)
     return 0.0
 
 
@@ -157,12 +159,13 @@ def _epoch_s(value: object) -> float | None:
     """Epoch seconds from seconds, milliseconds or RFC 3339; None for anything else."""
     if isinstance(value, str):
         try:
-            return datetime.fromisoformat(value).timestamp()
+            value = datetime.fromisoformat(value).timestamp()
         except (ValueError, OverflowError):
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+    epoch_s = value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+    return epoch_s if 0 < epoch_s < _LAST_EPOCH_S else None
 
 
 def _object(value: object) -> dict[str, Any]:

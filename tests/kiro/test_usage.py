@@ -82,3 +82,27 @@ def test_what_is_no_object_is_refused(body: bytes) -> None:
 def test_repr_names_nobody() -> None:
     assert "secret" not in repr(parse(REPLY))
     assert "example.com" not in repr(parse(REPLY))
+
+
+@pytest.mark.parametrize("absurd", [1e308, -1e308, 2**64 - 1, 1e13])
+def test_absurd_figures_are_not_believed(absurd: float) -> None:
+    pot = {
+        "status": "ACTIVE",
+        "usageLimit": absurd,
+        "currentUsage": absurd,
+        "expiresAt": absurd * 1e3,
+    }
+    line = {**LINE, "nextDateReset": absurd * 1e3, "bonuses": [pot] * 3}
+    for name in ("currentUsage", "currentUsageWithPrecision", "usageLimit", "overageCap"):
+        line[name] = absurd
+    usage = parse({**REPLY, "usageBreakdownList": [line]})
+    assert (usage.used, usage.limit, usage.remaining) == (5.0, 500.0, 495.0)
+    assert usage.next_reset_epoch_s is None
+    assert usage.bonuses == (Pot("ACTIVE", 0.0, 0.0),) * 3
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "1969-12-31T00:00:00+00:00", "9e9"])
+def test_dates_before_all_clocks_are_none(date: str) -> None:
+    assert (
+        parse({**REPLY, "nextDateReset": date, "usageBreakdownList": []}).next_reset_epoch_s is None
+    )
