@@ -236,6 +236,7 @@ class App:
             tls=tls,
             proxies=ProxyTable.from_env(self._config.environment),
             clock=self._clock,
+            shows_paths=True,
         )
         self._cleanup.push_async_callback(client.aclose)
         overrides = Overrides(upstream.api_url, upstream.social_auth_url, upstream.oidc_url)

@@ -15,7 +15,6 @@ streaming it is raised, and the handler turns it into the dialect's error event.
 
 from __future__ import annotations
 
-import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from kiroproxy import trylog
 from kiroproxy.accounts import AccountManager, Lease
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.events import AnswerEvent, Ending
@@ -56,8 +56,6 @@ from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.usage import Trace
-
-_log = logging.getLogger("kiroproxy.relay")
 
 
 class Delivery(Protocol):
@@ -219,6 +217,7 @@ class Relay:
 
         answer = Answer(request.plan)
         _begin(lease, request.model_id, delivery, trace)
+        begun_at_s = self._tell_begin(turn, lease, tries, trace)
         pump = Pump(answer, delivery.deliver, self._clock)
         try:
             response = await self._calls.generate(
@@ -236,6 +235,7 @@ class Relay:
             raise _explained(error, request) from None
         finally:
             trace.first_event_at_s = pump.first_event_at_s
+            self._tell_end(lease, tries, trace, begun_at_s)
             for name, count in pump.unknown.items():
                 self._metrics.count_unknown_event(name, count)
         return Outcome(ending, answer.doubtful)
@@ -252,11 +252,14 @@ class Relay:
         """The service's own web search in place of the model."""
         query = query_of(turn)
         _begin(lease, "web_search", delivery, trace)
+        begun_at_s = self._tell_begin(turn, lease, tries, trace)
         payload = search_payload(invocation_id, query)
         try:
             body = await self._calls.mcp(lease.identity, payload, MAX_REPLY_BYTES)
         except UpstreamRefusedError as error:
             raise of_search_alone(error) from None
+        finally:
+            self._tell_end(lease, tries, trace, begun_at_s)
         call_id = f"srvtoolu_{invocation_id.replace('-', '')}"
         results = parse_search_reply(body)
         batch, ending = search_answer(call_id, query, results, estimate_turn(turn), turn.web_search)
@@ -272,7 +275,9 @@ class Relay:
         step = Action.STOP
         if isinstance(error, UpstreamError) and not delivery.committed:
             step = next_step(error, lease.account_id, tries, self._policy)
-        _log_try(error, lease, tries, step)
+        trylog.tell_failure(error, lease, tries, step)
+        if trylog.is_told():
+            trylog.tell_decision(error, tries, step, committed=delivery.committed)
         self._count_try(error, step)
         match step:
             case Action.RETRY:
@@ -304,6 +309,20 @@ class Relay:
             case _:
                 raise error
 
+    def _tell_begin(self, turn: Turn, lease: Lease, tries: Tries, trace: Trace) -> float | None:
+        """When the try began, if anybody is to be told."""
+        if not trylog.is_told():
+            return None
+        now_s = self._clock.monotonic()
+        waited_s = now_s - trace.started_at_s
+        trylog.tell_begin(lease, tries, turn.model, trace.upstream_model, waited_s)
+        return now_s
+
+    def _tell_end(self, lease: Lease, tries: Tries, trace: Trace, begun_at_s: float | None) -> None:
+        if begun_at_s is not None:
+            now_s = self._clock.monotonic()
+            trylog.tell_end(lease, tries, begun_at_s, trace.first_event_at_s, now_s)
+
     def _count_try(self, error: KiroProxyError, step: Action) -> None:
         if step is not Action.STOP:
             self._metrics.count_retry(step.name.lower())
@@ -330,18 +349,6 @@ def _begin(lease: Lease, model_id: str, delivery: Delivery, trace: Trace) -> Non
     trace.account = lease.account_id
     trace.upstream_model = model_id
     delivery.begin(lease.account_id, model_id)
-
-
-def _log_try(error: KiroProxyError, lease: Lease, tries: Tries, step: Action) -> None:
-    fields = {
-        "account": lease.account_id,
-        "try": tries.number,
-        "error": type(error).__name__,
-        "detail": error.message,
-        "upstream_request_id": error.upstream_request_id or "",
-        "step": step.name.lower(),
-    }
-    _log.info("try failed", extra={"fields": fields})
 
 
 def _explained(error: KiroProxyError, request: KiroRequest) -> KiroProxyError:

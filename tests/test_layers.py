@@ -27,6 +27,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("structured",),
     ("searching",),
     ("relay",),
+    ("trylog",),
     ("retry", "admission"),
     ("usage",),
     ("accounts",),

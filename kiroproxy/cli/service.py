@@ -94,6 +94,7 @@ async def session(config: Config, loaded: LoadResult) -> AsyncIterator[Session]:
         tls=None if is_plain else await load_tls_context(config.environment),
         proxies=ProxyTable.from_env(config.environment),
         clock=clock,
+        shows_paths=True,
     )
     calls = KiroCalls(client, Overrides(*urls), CallTimeouts(chat=CONTROL_TIMEOUTS))
     store = TokenStore(config.state_dir, clock)

@@ -271,11 +271,20 @@ class Connection(ClientLine):
         still does after its answer is not the client's business."""
         exchange = self._exchange
         if exchange is None or exchange.finished:
+            if self._state is State.HEAD or self._state is State.BODY:
+                self._tell_gone("the connection of an unfinished request is gone")
             return False
         exchange.lose()
+        self._tell_gone("the connection of an unfinished answer is gone", exchange.request.id)
         if self._task is not None:
             self._task.cancel()
         return True
+
+    def _tell_gone(self, event: str, request_id: str = "") -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            unsent_bytes = self.transport.get_write_buffer_size()
+            fields = {"peer": self.peer, "unsent_bytes": unsent_bytes, "request_id": request_id}
+            _log.debug(event, extra={"fields": fields})
 
     def _on_deadline(self) -> None:
         if self._incoming is None or self._state not in (State.HEAD, State.BODY):

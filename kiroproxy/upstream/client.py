@@ -18,13 +18,14 @@ decided by whoever knows what the request costs. A short idle expiry keeps that 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import ssl
 from dataclasses import dataclass
 from typing import Final
 
 from kiroproxy.clock import Clock, SystemClock
-from kiroproxy.errors import StaleConnectionError
+from kiroproxy.errors import StaleConnectionError, TransportError
 from kiroproxy.http.messages import RawHeader
 from kiroproxy.upstream.connection import Connection
 from kiroproxy.upstream.dial import Dialer, Resolver, resolve
@@ -34,6 +35,8 @@ from kiroproxy.upstream.pool import Pool, PoolLimits
 from kiroproxy.upstream.proxy import ProxyTable
 from kiroproxy.upstream.response import UpstreamResponse
 from kiroproxy.upstream.timeouts import Timeouts, timeout_error
+
+_log = logging.getLogger("kiroproxy.upstream")
 
 _JOIN_BELOW_BYTES: Final = 64 * 1024  # above it copying the body costs more than a second write
 
@@ -51,7 +54,8 @@ class UpstreamClient:
     """Sends requests over kept connections. Made inside a running loop, used on that loop only.
 
     ``tls`` is None when nothing but plain http is going to be asked for. ``resolver`` finds the
-    addresses of hosts and proxies; connections go to those very addresses.
+    addresses of hosts and proxies; connections go to those very addresses. ``shows_paths``: the paths of
+    requests hold no secret, and may stand in the log.
     """
 
     def __init__(
@@ -61,8 +65,11 @@ class UpstreamClient:
         proxies: ProxyTable | None = None,
         clock: Clock | None = None,
         resolver: Resolver = resolve,
+        *,
+        shows_paths: bool = False,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._shows_paths = shows_paths
         self._dialer = Dialer(tls, proxies or ProxyTable({}), resolver)
         self.pool = Pool(pool_limits or PoolLimits(), self._clock, self._dialer.dial)
 
@@ -83,6 +90,36 @@ class UpstreamClient:
         """
         started_at_s = self._clock.monotonic()
         request = _Request(method, *parse_url(url), headers, body)
+        if _log.isEnabledFor(logging.DEBUG):
+            return await self._send_told(request, timeouts, started_at_s)
+        return await self._send(request, timeouts, started_at_s)
+
+    async def _send_told(
+        self, request: _Request, timeouts: Timeouts, started_at_s: float
+    ) -> UpstreamResponse:
+        fields: dict[str, object] = {
+            "method": request.method,
+            "host": request.origin.host,
+            "sent_bytes": len(request.body),
+        }
+        if self._shows_paths:  # without the query: it is the service's business
+            fields["path"] = request.target.partition("?")[0]
+        try:
+            response = await self._send(request, timeouts, started_at_s)
+        except TransportError as error:
+            fields["ms"] = round((self._clock.monotonic() - started_at_s) * 1000, 1)
+            fields["error"] = type(error).__name__
+            _log.debug("no answer from upstream", extra={"fields": fields})
+            raise
+        fields["connection"] = "reused" if response.is_reused else "new"
+        fields["head_ms"] = round((self._clock.monotonic() - started_at_s) * 1000, 1)
+        fields["status"] = response.status
+        _log.debug("upstream answers", extra={"fields": fields})
+        return response
+
+    async def _send(
+        self, request: _Request, timeouts: Timeouts, started_at_s: float
+    ) -> UpstreamResponse:
         try:
             return await self._send_once(request, timeouts, started_at_s, fresh=False)
         except StaleConnectionError:

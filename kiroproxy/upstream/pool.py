@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from kiroproxy.clock import Clock
 from kiroproxy.errors import ConnectError
 from kiroproxy.upstream.connection import Connection, State
 from kiroproxy.upstream.origin import Origin
+
+_log = logging.getLogger("kiroproxy.upstream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,9 @@ class Pool:
         self._idle[connection] = None
         self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
         self._serve_waiters()
+        self._tell("connection kept", connection)
         if len(self._idle) > self._limits.idle:
-            next(iter(self._idle)).abort()
+            self._drop(next(iter(self._idle)), "too many are idle")
         self._arm_sweeper()
 
     async def aclose(self) -> None:
@@ -159,7 +163,7 @@ class Pool:
         if choice is not Choice.OPEN:
             here = choice is Choice.EVICT_HERE
             idle = self._idle_by_origin[origin] if here else self._idle
-            self._forget(victim := next(iter(idle)))
+            self._forget(victim := next(iter(idle)), "made room for another")
             victim.abort()
         self._open[origin] += 1
         return None
@@ -172,7 +176,7 @@ class Pool:
         """The most recently used idle connection; None, and it is gone, if its peer hung up."""
         connection = next(reversed(self._idle_by_origin[origin]))
         if not connection.usable():
-            self._forget(connection)
+            self._forget(connection, "its peer hung up while it was idle")
             connection.abort()
             return None
         self._unlist(connection)
@@ -180,12 +184,16 @@ class Pool:
 
     async def _open_one(self, origin: Origin) -> Connection:
         """Open a connection in the place already counted for it."""
+        began_at_s = self._clock.monotonic()
         try:
             connection = await self._opener(origin, self._closed)
         except BaseException:
             self._free(origin)
             raise
         self._all.add(connection)
+        if _log.isEnabledFor(logging.DEBUG):
+            ms = round((self._clock.monotonic() - began_at_s) * 1000, 1)
+            self._tell("connection opened", connection, ms=ms)
         if self._is_closed:
             connection.abort()
             raise _shut_down()
@@ -226,13 +234,33 @@ class Pool:
     def _closed(self, connection: Connection) -> None:
         """A connection went away, whoever closed it."""
         if connection in self._all:
-            self._forget(connection)
+            was_idle = connection in self._idle
+            self._forget(connection, "its peer hung up" if was_idle else "its answer was the last, or cut")
             self._serve_waiters()
 
-    def _forget(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection, why: str) -> None:
+        """Close an idle connection."""
+        self._forget(connection, why)
+        connection.abort()
+        self._serve_waiters()
+
+    def _forget(self, connection: Connection, why: str) -> None:
         self._unlist(connection)
         self._all.discard(connection)
         self._count_down(connection.origin)
+        self._tell("connection closed", connection, why=why)
+
+    def _tell(self, event: str, connection: Connection, **more: object) -> None:
+        """What became of a connection, and how many there are now."""
+        if _log.isEnabledFor(logging.DEBUG):
+            fields = {
+                "host": connection.origin.host,
+                "requests": connection.exchanges,
+                "open": self._open.total(),
+                "idle": len(self._idle),
+                **more,
+            }
+            _log.debug(event, extra={"fields": fields})
 
     def _unlist(self, connection: Connection) -> None:
         """Take a connection off the idle lists."""
@@ -266,7 +294,7 @@ class Pool:
         self._sweeper = None
         expired_s = self._clock.monotonic() - self._limits.idle_expiry_s
         for connection in [c for c in self._idle if c.idle_since_s <= expired_s]:
-            connection.abort()
+            self._drop(connection, "idle for long enough")
         self._arm_sweeper()
 
     def __repr__(self) -> str:

@@ -76,6 +76,11 @@ class UpstreamResponse:
 
     # -- for the client
 
+    @property
+    def is_reused(self) -> bool:
+        """Whether its connection had carried another one before; asked while this one has it."""
+        return self._connection.reused
+
     def begin(self, request: list[bytes], *, is_checked: bool = False) -> None:
         """Write the request. Raises StaleConnectionError when the peer is gone already."""
         self._connection.begin(request, self, is_checked=is_checked)
