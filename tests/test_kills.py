@@ -76,7 +76,7 @@ async def nursery(given: dict[str, str], cwd: Path) -> AsyncIterator[Nursery]:
         await process.wait()
 
 
-async def _ask(port: int, number: int) -> str:
+async def ask(port: int, number: int) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         body = orjson.dumps(turn(f"[[sim:say ok]] {number}", stream=number % 2 == 0))
@@ -89,7 +89,7 @@ async def _ask(port: int, number: int) -> str:
 async def _load(port: int, answers: list[str]) -> None:
     """Requests without an end, until the server is gone."""
     for number in range(1_000_000):
-        answers.append(await _ask(port, number))
+        answers.append(await ask(port, number))
 
 
 def _check(state: Path, kiro: Simulator, first: str) -> None:
@@ -131,7 +131,7 @@ async def _kill_again_and_again(kiro: Simulator, url: str, tmp_path: Path) -> No
         # What is left of all that serves.
         pid = await servers.start()
         port = await servers.port()
-        assert await _ask(port, 0) == "ok"
+        assert await ask(port, 0) == "ok"
         os.kill(pid, signal.SIGKILL)
         await servers.gone()
     assert set(answers) == {"ok"}
