@@ -9,6 +9,8 @@ end (length, refusal) pass as they are: the stop reason tells the client.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kiroproxy.api.events import AnswerEvent, Ending, Stop
 from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
 from kiroproxy.api.turn import Turn
@@ -32,7 +34,7 @@ class StructuredRelay:
         faults = first.faults(turn, outcome.ending)
         if faults:
             again = asked_again(turn, first.text, faults)
-            second = _Held(delivery)
+            second = _Held(delivery, first.passed)
             tries, first_event_at_s = trace.tries, trace.first_event_at_s
             outcome = _both(outcome, await self._relay.answer(again, second, trace))
             trace.tries += tries
@@ -46,11 +48,14 @@ class StructuredRelay:
 
 
 class _Held:
-    """A delivery that keeps the text back."""
+    """A delivery that keeps the text back. ``before``: what the round before has shown, its thinking, which
+    is part of the answer in either form; ``passed``: that and what this round has."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, before: Sequence[AnswerEvent] = ()) -> None:
         self._delivery = delivery
+        self._before = before
         self._kept = HeldText()
+        self.passed = [*before]
 
     @property
     def committed(self) -> bool:
@@ -63,11 +68,12 @@ class _Held:
     def begin(self, account_id: str, model_id: str) -> None:
         self._kept = HeldText()
         self._delivery.begin(account_id, model_id)
+        if not self._delivery.committed:  # it has just forgotten all
+            self.passed = []
+            self._pass(self._before)
 
     def deliver(self, batch: list[AnswerEvent]) -> None:
-        passed = self._kept.feed(batch)
-        if passed:
-            self._delivery.deliver(passed)
+        self._pass(self._kept.feed(batch))
 
     def attach(self, response: UpstreamResponse) -> None:
         self._delivery.attach(response)
@@ -78,9 +84,12 @@ class _Held:
         return faults_of(self._kept.text, turn)
 
     def release(self) -> None:
-        held = self._kept.release()
-        if held:
-            self._delivery.deliver(held)
+        self._pass(self._kept.release())
+
+    def _pass(self, events: Sequence[AnswerEvent]) -> None:
+        if events:
+            self._delivery.deliver([*events])
+            self.passed += events
 
 
 def _both(first: Outcome, second: Outcome) -> Outcome:

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kiroproxy.api.events import TEXT, TOOL_END, TOOL_START, AnswerEvent, Ending, Stop, Usage
+from kiroproxy.api.events import (
+    TEXT,
+    THINKING,
+    THINKING_END,
+    TOOL_END,
+    TOOL_START,
+    AnswerEvent,
+    Ending,
+    Stop,
+    Usage,
+)
 from kiroproxy.api.turn import Message, Text, Turn
 from kiroproxy.errors import SchemaMismatchError, UpstreamError
 from kiroproxy.relay import Delivery, Outcome
@@ -93,6 +103,30 @@ async def test_misfit_is_asked_again_once() -> None:
     assert (usage.input_tokens, usage.output_tokens, usage.credits) == (20, 2, 1.0)
     assert traced.tries == 2
     assert "asked again" in outcome.doubtful
+
+
+class Folded(Taken):
+    """A whole answer: each try forgets what came before it."""
+
+    def begin(self, account_id: str, model_id: str) -> None:
+        self.batches = []
+
+
+class Streamed(Taken):
+    @property
+    def committed(self) -> bool:  # type: ignore[override]
+        return bool(self.batches)
+
+
+@pytest.mark.parametrize("made", [Folded, Streamed])
+async def test_thinking_of_both_rounds_is_in_either_form_of_the_answer(made: type[Taken]) -> None:
+    first: list[AnswerEvent] = [(THINKING, "one"), (THINKING_END, "")]
+    second: list[AnswerEvent] = [(THINKING, "two"), (THINKING_END, "")]
+    relay = Played([[first, [(TEXT, "no")]], [second, [(TEXT, '{"a":1}')]]])
+    taken = made()
+    await StructuredRelay(relay).answer(asked(), taken, trace())
+    told = [event for batch in taken.batches for event in batch]
+    assert told == [*first, *second, (TEXT, '{"a":1}')]
 
 
 async def test_misfit_twice_is_an_error_and_no_text() -> None:

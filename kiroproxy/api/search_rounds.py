@@ -25,8 +25,7 @@ import re
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-import orjson
-
+from kiroproxy.api.checks import load_input
 from kiroproxy.api.events import (
     REDACTED,
     TEXT,
@@ -250,10 +249,7 @@ def shown_id(call_id: str) -> str:
 
 def _query(written: str) -> str:
     """The query in a call's input."""
-    try:
-        value = orjson.loads(written or "{}")
-    except orjson.JSONDecodeError:
-        return ""
+    value = load_input(written)
     query = value.get("query") if isinstance(value, dict) else None
     return query.strip() if isinstance(query, str) else ""
 

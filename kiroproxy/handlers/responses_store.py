@@ -11,7 +11,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -21,12 +21,16 @@ from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 
 _log = logging.getLogger("kiroproxy.http")
+_T = TypeVar("_T")
 
 #: A single response may take this part of the room, so that one does not drive out all others.
 _LARGEST_PART: Final = 4
 
 #: Ids that ``responses_output`` and ``responses_past`` make hold the response's.
 _OWN_ID: Final = re.compile(r"[a-z]+_([0-9a-f]{24})")
+
+#: Between looks for what another worker has just answered: its writes wait for company.
+_PAUSES_S: Final = (0.05, 0.1, 0.2)
 
 _INSERT: Final = "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?)"
 _OLD: Final = "DELETE FROM responses WHERE created_epoch_s < ?"
@@ -105,23 +109,45 @@ class ResponseStore:
                     break
             return found
 
-        return await self._database.run(work)
+        return await self._look(ids, work, lambda found: all(item_id in found for item_id in ids))
 
     async def delete(self, response_id: str) -> bool:
         """Whether there was one."""
-        return await self._database.run(
-            lambda connection: (
-                connection.execute("DELETE FROM responses WHERE id = ?", (response_id,)).rowcount
-                > 0
-            )
-        )
+
+        def work(connection: sqlite3.Connection) -> bool:
+            query = "DELETE FROM responses WHERE id = ?"
+            return connection.execute(query, (response_id,)).rowcount > 0
+
+        return await self._look([response_id], work, bool)
 
     async def _row(self, response_id: str) -> tuple[bytes, bytes] | None:
         oldest_s = self._clock.wall() - self._keep_s
         query = "SELECT body, items FROM responses WHERE id = ? AND created_epoch_s >= ?"
-        return await self._database.run(
-            lambda connection: connection.execute(query, (response_id, oldest_s)).fetchone()
-        )
+
+        def work(connection: sqlite3.Connection) -> tuple[bytes, bytes] | None:
+            row: tuple[bytes, bytes] | None = connection.execute(
+                query, (response_id, oldest_s)
+            ).fetchone()
+            return row
+
+        return await self._look([response_id], work, bool)
+
+    async def _look(
+        self,
+        ids: list[str],
+        work: Callable[[sqlite3.Connection], _T],
+        is_all: Callable[[_T], bool],
+    ) -> _T:
+        """What ``work`` finds of ``ids``. If that is not all, and they are of our own making, it looks
+        again: a client may have them from another worker, who is just storing them."""
+        found = await self._database.run(work)
+        if self._database.is_durable and all(map(_OWN_ID.match, ids)):
+            for pause_s in _PAUSES_S:
+                if is_all(found):
+                    break
+                await self._clock.sleep(pause_s)
+                found = await self._database.run(work)
+        return found
 
 
 def _candidates(

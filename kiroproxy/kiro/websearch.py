@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from kiroproxy.errors import UpstreamError, UpstreamRefusedError
+from kiroproxy.kiro.halves import repaired
 from kiroproxy.kiro.refusals import Health, Remedy
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
@@ -75,9 +76,14 @@ def parse_search_reply(body: bytes) -> list[SearchResult]:
 
 
 def _json(text: bytes | str) -> object:
+    """Excerpts are cut by the service, perhaps in the middle of a surrogate pair."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        return orjson.loads(repaired(text.encode() if isinstance(text, str) else text))
+    except (ValueError, RecursionError):
         raise UpstreamError("web search failed: the reply is not JSON") from None
 
 

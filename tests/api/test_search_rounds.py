@@ -98,6 +98,7 @@ def test_text_passes_untouched() -> None:
         ("", ""),
         ("{}", ""),
         ('{"query":7}', ""),
+        ('{"query":"a\\ud83d"}', "a\ufffd"),
         ("[1]", ""),
         ("{", ""),
     ],

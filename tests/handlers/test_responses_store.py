@@ -46,6 +46,29 @@ async def test_conversation_is_input_then_output(database: Database) -> None:
     assert await store.conversation("resp_2") is None
 
 
+async def test_what_another_worker_is_just_storing_is_found(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its answer has left already, and the client's next request comes to this one."""
+    other = Database.open(tmp_path / FILE_NAME)
+    try:
+        there = ResponseStore(other, SetClock(), HOUR_S, 10_000)
+        here = ResponseStore(database, SetClock(), HOUR_S, 10_000)
+        ids = [f"resp_{number:024x}" for number in range(4)]
+        there.put(ids[0], body("one"), [])
+        assert await here.conversation(ids[0])
+        there.put(ids[1], body("two"), [])
+        assert await here.body(ids[1])
+        there.put(ids[2], body("three"), [])
+        assert await here.delete(ids[2])
+        item = {"id": f"msg_{3:024x}00", "type": "message"}
+        there.put(ids[3], body("four"), [item])
+        assert item["id"] in await here.items([item["id"]])
+        assert await here.body(f"resp_{9:024x}") is None
+    finally:
+        await other.close()
+
+
 async def test_delete(database: Database) -> None:
     store = ResponseStore(database, SetClock(), HOUR_S, 10_000)
     store.put("resp_1", body("one"), [])
