@@ -15,17 +15,19 @@ import logging
 import math
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
 from kiroproxy.config import Log
+from kiroproxy.pipes import OwnSink, PipeHandler, Sink, make_sink
 from kiroproxy.private import make_folders
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
@@ -183,10 +185,34 @@ def open_handlers(config: Log) -> list[logging.Handler]:
     """What ``install`` takes. Raises OSError if the file can't be opened."""
     handlers: list[logging.Handler] = []
     if config.console:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers.append(_console_handler(sys.stderr))
     if config.file is not None:
-        handlers.append(_FileHandler(config.file))
+        handlers.append(_file_handler(config.file))
     return handlers
+
+
+def _console_handler(stream: TextIO) -> logging.Handler:
+    """One that never waits, where somebody has to read what is written."""
+    sink = _sink_of(stream)
+    if sink is None:
+        return logging.StreamHandler(stream)
+    return PipeHandler(sink, lambda error: None)  # there is no other place to complain at
+
+
+def _sink_of(stream: TextIO) -> Sink | None:
+    try:
+        return make_sink(stream.fileno())
+    except (OSError, ValueError):  # it is no file, or closed
+        return None
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    """Raises OSError if it can't be opened."""
+    fd = _open_log(path)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return PipeHandler(OwnSink(fd), _Complaint())
+    os.set_blocking(fd, True)
+    return _FileHandler(path, open(fd, "a", encoding="utf-8"))
 
 
 def install(config: Log, handlers: Sequence[logging.Handler]) -> None:
@@ -216,24 +242,41 @@ class _FileHandler(logging.FileHandler):
     """Opens once, before it is used. A file that cannot be written is one line on standard error a minute,
     instead of a traceback for every line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stream: TextIOWrapper) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
-        self._complaints = Sparing(1, 60.0)
-        self.stream = _open_log(path)
+        self._complain = _Complaint()
+        self.stream = stream
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
+        if isinstance(error, OSError):
+            self._complain(error)
+        else:
             super().handleError(record)
-        elif self._complaints.left_out() is not None and sys.stderr is not None:
-            with contextlib.suppress(OSError, ValueError):
-                why = error.strerror or error
-                sys.stderr.write(f"kiroproxy: LOG_FILE: cannot be written ({why})\n")
 
 
-def _open_log(path: Path) -> TextIOWrapper:
-    """For appending, made 0600. Raises OSError, also for a pipe that nobody reads: waiting for somebody who
-    does would keep the server from starting."""
+class _Complaint:
+    """Of a log that cannot be written, on standard error, which may be read by nobody either."""
+
+    def __init__(self) -> None:
+        self._sparing = Sparing(1, 60.0)
+
+    def __call__(self, error: OSError) -> None:
+        if self._sparing.left_out() is None or sys.stderr is None:
+            return
+        text = f"kiroproxy: LOG_FILE: cannot be written ({error.strerror or error})\n"
+        sink = _sink_of(sys.stderr)
+        with contextlib.suppress(OSError, ValueError):
+            if sink is None:
+                sys.stderr.write(text)
+            else:
+                sink.write(text.encode("utf-8", "replace"))
+                sink.close()
+
+
+def _open_log(path: Path) -> int:
+    """For appending, made 0600, not blocking. Raises OSError, also for a pipe that nobody reads: waiting
+    for somebody who does would keep the server from starting."""
     make_folders(path.parent)
     flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -242,5 +285,4 @@ def _open_log(path: Path) -> TextIOWrapper:
         if error.errno == errno.ENXIO and path.is_fifo():
             raise OSError(error.errno, "it is a pipe that nobody reads", str(path)) from None
         raise
-    os.set_blocking(fd, True)
-    return open(fd, "a", encoding="utf-8")
+    return fd

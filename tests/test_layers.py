@@ -41,6 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "clock",
         "logs",
         "metrics",
+        "pipes",
         "private",
         "regular",
         "secret",
