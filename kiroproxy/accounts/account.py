@@ -344,6 +344,11 @@ class Account:
             work = renewer.store_again(self.credential)
             self._storing = self._shop.tasks.spawn(work, f"storing of {self.id}")
 
+    async def store_at_last(self) -> None:
+        """At the program's end: once more what no disk would take."""
+        if self._shop.renewer.store.is_unsaved(self.id):
+            await self._shop.renewer.stored(self.credential)
+
     def _take(self, found: Credential, before: Credential) -> None:
         """``before`` with other tokens. What else has become of it meanwhile stays."""
         if self.credential is not before:

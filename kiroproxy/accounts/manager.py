@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -17,6 +18,7 @@ from kiroproxy.accounts.persistence import StateBook, to_saved
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import (
     AccountView,
+    back_s,
     busy_s,
     choose,
     explain_busy,
@@ -121,8 +123,13 @@ class AccountManager:
         self._tasks.spawn(self._tend(), "renewals")
 
     async def stop(self) -> None:
-        """End background work; a renewal under way may finish, since its token exists only here."""
+        """End background work; a renewal under way may finish, since its token exists only here. What the
+        disk did not take then may fit by now."""
         await self._tasks.stop(self._settings.stop_grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_grace_s):
+                for account in self._accounts.values():
+                    await account.store_at_last()
 
     # -- for requests
 
@@ -247,11 +254,14 @@ class AccountManager:
     def _wait_s(self, tried: frozenset[str], give_up_at_s: float) -> float:
         """How long to wait for room. Raises NoAccountError when waiting is over, or no use."""
         views, now_s = self.accounts(), self._clock.monotonic()
+        now = Now(now_s, self._clock.wall())
         wait_s = busy_s(views, tried)
         if wait_s is None:
-            raise explain_none(views, Now(now_s, self._clock.wall()))
+            raise explain_none(views, now)
         if now_s >= give_up_at_s:
             raise explain_busy(wait_s)
+        # Nobody calls when a pause is over.
+        wait_s = min(wait_s, back_s(views, tried, now))
         return min(max(_LOOK_S, wait_s), give_up_at_s - now_s)
 
     def _choose(self, session: str, tried: frozenset[str]) -> str | None:

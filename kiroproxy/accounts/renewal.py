@@ -77,10 +77,11 @@ class Renewer:
         """Until it succeeds: store what could not be stored when it was renewed."""
         for number in itertools.count(1):
             await self.clock.sleep(backoff_s(number, STORE_PAUSE_S, STORE_PAUSE_MOST_S, 0.0))
-            if await self._stored(credential):
+            if await self.stored(credential):
                 return
 
-    async def _stored(self, credential: Credential) -> bool:
+    async def stored(self, credential: Credential) -> bool:
+        """Whether what could not be stored now is, or has no place any more."""
         try:
             async with self.store.locked(credential):
                 current = await self.store.reread(credential)

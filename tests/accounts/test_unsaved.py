@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from kiroproxy.accounts import AccountManager
 from kiroproxy.accounts.entries import Tokens
 from kiroproxy.accounts.renewal import Renewer
 from kiroproxy.secret import Secret
-from tests.accounts.fakes import FakeService, ManualClock
+from tests.accounts.fakes import MARK, FakeService, ManualClock, settle
 from tests.accounts.test_store import ide_file, load_one, store_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE")
@@ -81,3 +82,27 @@ async def test_room_on_the_disk_is_used(tmp_path: Path) -> None:
     await task
     again = load_one(tmp_path, AWS_REFRESHTOKEN="env1")
     assert again.tokens.refresh == tokens(1).refresh
+
+
+async def test_room_that_comes_with_a_restart_is_used(tmp_path: Path) -> None:
+    """Who makes room on a full disk restarts the server next."""
+    store, found = store_at(tmp_path), load_one(tmp_path, AWS_REFRESHTOKEN="env1")
+    manager = AccountManager([found], store, FakeService(), ManualClock())
+    await manager.start()
+    with full_disk():
+        lease = await manager.lease("")
+        manager.release(lease, None)
+        await settle()
+        assert store.is_unsaved(found.id)
+    await manager.stop()
+    again = load_one(tmp_path, AWS_REFRESHTOKEN="env1")
+    assert again.tokens.refresh == Secret(f"aor{MARK}1")
+
+
+async def test_a_disk_that_stays_full_keeps_nobody_from_ending(tmp_path: Path) -> None:
+    store, found = store_at(tmp_path), load_one(tmp_path, AWS_REFRESHTOKEN="env1")
+    manager = AccountManager([found], store, FakeService(), ManualClock())
+    with full_disk():
+        manager.release(await manager.lease(""), None)
+        await manager.stop()
+        assert store.is_unsaved(found.id)
