@@ -124,6 +124,8 @@ def _take_toml(found: ConfigFile, text: str, home: Path) -> None:
     except tomllib.TOMLDecodeError as error:
         # The parser's words may quote the file's, so only the place is told.
         raise ConfigError(f"{found.path}: is not TOML {_place(str(error))}") from None
+    except RecursionError:
+        raise ConfigError(f"{found.path}: is nested too deeply") from None
     unknown: list[str] = []
     for key, value in document.items():
         if key == _ACCOUNTS:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kiroproxy.config import Config, default_path, find, load
+from kiroproxy.config.files import read
 from kiroproxy.errors import ConfigError
 
 
@@ -222,3 +223,11 @@ def test_key_in_the_place_of_the_provider_is_not_shown(tmp_path: Path) -> None:
     config = _json(tmp_path, {"MODEL_PROVIDER": ["gemini-cli-oauth", "ksk_0123456789abcdef"]})
     assert any("not gemini-cli-oauth, …" in note for note in config.notes)
     assert not any("ksk_" in note for note in config.notes)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 10_000, "a = " + "{b = " * 10_000])
+def test_toml_nested_too_deeply_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.toml: is nested too deeply"):
+        read(path, tmp_path)
