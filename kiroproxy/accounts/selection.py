@@ -99,6 +99,16 @@ def busy_s(views: Sequence[AccountView], exclude: Collection[str]) -> float | No
     return min(waits, default=None)
 
 
+def back_s(views: Sequence[AccountView], exclude: Collection[str], now: Now) -> float:
+    """Seconds until time alone makes another account able; infinite when there is none."""
+    pauses = [
+        remaining_s(view.status, now)
+        for view in views
+        if view.id not in exclude and not view.is_able
+    ]
+    return min((pause_s for pause_s in pauses if pause_s is not None), default=math.inf)
+
+
 NOTHING_CONFIGURED: Final = (
     "No Kiro account is configured. Sign in with kiroproxy login or with the Kiro IDE on this "
     "machine, or set KIRO_AUTH_TOKEN or KIRO_API_KEY, and start again."

@@ -78,9 +78,24 @@ def two() -> tuple[Credential, Credential]:
     return credential(1), credential(2)
 
 
-def throttled() -> UpstreamRefusedError:
+def throttled(pause_s: float = 3.0) -> UpstreamRefusedError:
     remedy = Remedy(Action.NEXT_ACCOUNT, Health.COOL)
-    return UpstreamRefusedError("Words.", status=429, remedy=remedy, retry_after_s=3.0)
+    return UpstreamRefusedError("Words.", status=429, remedy=remedy, retry_after_s=pause_s)
+
+
+async def test_who_waits_for_room_gets_an_account_whose_pause_is_over(pool: MakePool) -> None:
+    """While all others stay full, and nobody else looks."""
+    p = pool(credential(1), credential(2), credential(3))
+    held = [await p.manager.lease("") for _ in range(3)]
+    for lease, pause_s in zip(held[:2], (3.0, 7.0), strict=True):
+        p.manager.release(lease, throttled(pause_s))
+    first, second = p.ask(), p.ask(exclude=frozenset({held[0].account_id}))
+    await p.clock.advance(2.9)
+    assert not first.done() and not second.done()
+    await p.clock.advance(0.2)
+    assert first.done() and first.result().account_id == held[0].account_id
+    await p.clock.advance(4)
+    assert second.done() and second.result().account_id == held[1].account_id
 
 
 async def test_full_account_is_left_alone_and_the_conversation_keeps_its_home(
