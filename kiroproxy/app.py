@@ -34,7 +34,7 @@ from kiroproxy.handlers.finishing import Finisher
 from kiroproxy.handlers.gate import Entrance, Gate
 from kiroproxy.handlers.health import HealthHandler, hello
 from kiroproxy.handlers.local import LocalGate
-from kiroproxy.handlers.metrics import MetricsHandler
+from kiroproxy.handlers.metrics import CONNECTIONS, HELD_BYTES, STRANGERS, MetricsHandler
 from kiroproxy.handlers.models import ModelsHandler
 from kiroproxy.handlers.process import own_process
 from kiroproxy.handlers.responses import CodexPause, ResponsesReader
@@ -228,7 +228,17 @@ class App:
         def active() -> dict[str, int]:
             return {view.id: view.active for view in accounts.accounts()}
 
-        return Team(self._place, self.metrics, journal.last_used, active, own_process)
+        def gauges() -> dict[str, float]:
+            server = self.server
+            if server is None:
+                return {}
+            return {
+                CONNECTIONS: server.connections,
+                STRANGERS: server.strangers,
+                HELD_BYTES: server.held_bytes,
+            }
+
+        return Team(self._place, self.metrics, journal.last_used, active, own_process, gauges)
 
     def _calls(self, tls: ssl.SSLContext | None) -> KiroCalls:
         upstream = self._config.upstream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from kiroproxy import __version__
 from kiroproxy.accounts import AccountManager, AccountView, State
@@ -11,6 +12,15 @@ from kiroproxy.handlers.process import add_processes
 from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.metrics import CONTENT_TYPE, Exposition, Metrics
 from kiroproxy.usage import QuotaWatch, Team
+
+CONNECTIONS: Final = "kiroproxy_client_connections"
+STRANGERS: Final = "kiroproxy_stranger_connections"
+HELD_BYTES: Final = "kiroproxy_request_held_bytes"
+GAUGES: Final = {
+    CONNECTIONS: "Open connections of clients.",
+    STRANGERS: "Those of them that have not shown the key.",
+    HELD_BYTES: "Bytes of requests in memory, until they are answered.",
+}
 
 
 class MetricsHandler:
@@ -34,6 +44,9 @@ class MetricsHandler:
         labels = (("version", __version__), *self._instance)
         text.family("kiroproxy_build_info", "gauge", "Always 1.", [(labels, 1)])
         _add_requests(text, self._team.metrics())
+        gauges = self._team.gauges()
+        for name, meaning in GAUGES.items():
+            text.single(name, "gauge", meaning, gauges.get(name))
         views = self._manager.accounts()
         _add_accounts(text, views, self._team.active())
         self._add_quotas(text, views)

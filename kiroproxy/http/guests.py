@@ -46,11 +46,12 @@ def neighbourhood(host: str) -> str:
 class Guests:
     """All connections of one server. Each step is a few dictionary entries, whatever the crowd."""
 
-    __slots__ = ("_all", "_limits", "_resting", "_strangers", "_waiting", "held_bytes")
+    __slots__ = ("_all", "_known", "_limits", "_resting", "_strangers", "_waiting", "held_bytes")
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
         self._all: set[Guest] = set()
+        self._known = 0  # of them
         # Those without a request under way, longest waiting first (a dict keeps its order).
         self._waiting: dict[Guest, None] = {}  # strangers
         self._resting: dict[Guest, None] = {}  # those that are known
@@ -60,6 +61,11 @@ class Guests:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    @property
+    def strangers(self) -> int:
+        """Of all of them."""
+        return len(self._all) - self._known
 
     def enter(self, guest: Guest) -> bool:
         """A new connection; False when there is no room, even if others go that may."""
@@ -82,11 +88,14 @@ class Guests:
         """The connection is over; again is no harm."""
         if guest in self._all:
             self._all.discard(guest)
+            self._known -= guest.is_known
             self.work(guest)
             self._forget_stranger(guest)
 
     def know(self, guest: Guest) -> None:
         """A request of this connection had a valid key."""
+        if guest in self._all and not guest.is_known:
+            self._known += 1
         guest.is_known = True
         self._waiting.pop(guest, None)
         self._forget_stranger(guest)

@@ -54,6 +54,11 @@ class HttpServer:
         return len(self._shared.connections) if self._shared else 0
 
     @property
+    def strangers(self) -> int:
+        """Those of them that have not shown the key."""
+        return self._shared.guests.strangers if self._shared else 0
+
+    @property
     def held_bytes(self) -> int:
         """Of requests, in memory."""
         return self._shared.guests.held_bytes if self._shared else 0

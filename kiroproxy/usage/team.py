@@ -23,6 +23,8 @@ _log = logging.getLogger("kiroproxy.metrics")
 SHOW_S: Final = 0.25
 """How old another worker's numbers may be."""
 
+_OF_NOW: Final = ("accounts", "process", "gauges")  # what a worker has that lives
+
 Json = dict[str, Any]
 Accounts = Callable[[], Mapping[str, int]]
 
@@ -39,7 +41,8 @@ class Team:
     """``place`` None: a server of one process, whose figures are its own.
 
     ``last_used``: account → wall time, this worker's own and growing. ``active``: account → requests
-    under way. ``process``: this process's own figures, by Prometheus' names.
+    under way. ``process``: this process's own figures, by Prometheus' names. ``gauges``: those of this
+    moment that make sense as a sum, in the same way.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class Team:
         last_used: Mapping[str, float],
         active: Accounts,
         process: Callable[[], Mapping[str, float]],
+        gauges: Callable[[], Mapping[str, float]],
     ) -> None:
         self._place = place
         self._metrics = metrics
         self._last_used = last_used
         self._active = active
         self._process = process
+        self._gauges = gauges
         self._shown = b""
         self._task: asyncio.Task[None] | None = None
         if place is not None:
@@ -96,6 +101,14 @@ class Team:
         for numbers in self._others().values():
             for account, count in numbers["accounts"].items():
                 whole[account] = whole.get(account, 0) + count
+        return whole
+
+    def gauges(self) -> dict[str, float]:
+        """Of all workers together."""
+        whole = dict(self._gauges())
+        for numbers in self._others().values():
+            for name, value in numbers["gauges"].items():
+                whole[name] = whole.get(name, 0) + value
         return whole
 
     def last_used(self) -> dict[str, float]:
@@ -140,6 +153,7 @@ class Team:
             "metrics": self._metrics.as_json(),
             "accounts": {name: count for name, count in self._active().items() if count},
             "last_used": dict(self._last_used),
+            "gauges": dict(self._gauges()),
         }
         news = orjson.dumps(numbers)
         if news == self._shown:
@@ -158,4 +172,5 @@ def retire(place: Place) -> None:
     if data:
         numbers = orjson.loads(data)
         numbers["metrics"]["active"] = 0
-        place.board.write(place.index, orjson.dumps({**numbers, "accounts": {}, "process": {}}))
+        numbers |= {name: {} for name in _OF_NOW}
+        place.board.write(place.index, orjson.dumps(numbers))

@@ -286,6 +286,21 @@ async def test_metrics_agree_with_what_happened(tmp_path: Path) -> None:
         assert values["process_start_time_seconds", ()] > 1e9
 
 
+async def test_metrics_tell_connections_and_what_they_hold(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.connect()  # a stranger
+        reader, writer = await home.connect()
+        writer.write(request_bytes("GET", "/v1/models"))  # who shows the key
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(request_bytes("POST", "/v1/messages", b"x" * 5_000)[:-1])
+        wanted = {"client_connections": 3, "stranger_connections": 2, "request_held_bytes": 4_999}
+        while True:  # the test's own timeout is the limit
+            values = metric_values((await get(home, "/metrics")).body)
+            found = {name: values[f"kiroproxy_{name}", ()] for name in wanted}
+            if found == wanted:  # the one that asks has not shown it either
+                break
+
+
 async def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
     async with house(tmp_path, METRICS_ENABLED="false") as home:
         assert (await get(home, "/metrics")).status == 404

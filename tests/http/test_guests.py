@@ -50,6 +50,21 @@ def test_the_stranger_that_waits_longest_makes_room() -> None:
     assert len(guests) == 3
 
 
+def test_strangers_are_counted() -> None:
+    guests = house(3)
+    a, b, c = visitors(*"abc", host=ELSEWHERE)
+    assert guests.enter(a) and guests.enter(b)
+    assert not guests.enter(c) or a.went
+    assert (len(guests), guests.strangers) == (2, 2)
+    guests.know(b)
+    guests.know(b)
+    assert (len(guests), guests.strangers) == (2, 1)
+    for leaving in (b, b, c, a):
+        guests.leave(leaving)
+    guests.know(b)  # its last request, read when it had to go
+    assert (len(guests), guests.strangers) == (0, 0)
+
+
 def test_strangers_go_before_those_who_have_the_key() -> None:
     guests = house(3)
     a, b, c, d, e = visitors(*"abcde")
