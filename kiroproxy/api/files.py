@@ -50,12 +50,18 @@ def checked_base64(data: str, path: Path) -> str:
     return data
 
 
+def plain_type(media_type: str) -> str:
+    """A media type as the tables have it: upper case and parameters say nothing (RFC 9110 §8.3.1)."""
+    return media_type.partition(";")[0].strip().lower()
+
+
 def checked_image(media_type: str, data: str, source: Path, *, one_url: bool = False) -> Image:
     """An image whose bytes are what ``media_type`` says. ``source``: path of the object that holds both,
     or, with ``one_url``, of the data: URL that does."""
     type_at, data_at = (*source, "media_type"), (*source, "data")
     if one_url:
         type_at = data_at = source
+    media_type = plain_type(media_type)
     kind = IMAGE_TYPES.get(media_type)
     if kind is None:
         fail(type_at, "must be image/png, image/jpeg, image/gif, image/webp or image/bmp")
@@ -80,8 +86,8 @@ def data_url(url: str) -> tuple[str, str] | None:
     if url[:5].lower() != "data:":
         return None
     head_part, _, data = url[5:].partition(",")
-    media_type, *parameters = head_part.lower().split(";")
-    return (media_type.strip(), data) if "base64" in parameters else ("", "")
+    media_type, *parameters = (part.strip() for part in head_part.lower().split(";"))
+    return (media_type, data) if "base64" in parameters else ("", "")
 
 
 def checked_pdf(name: str, data: str, path: Path) -> Document:

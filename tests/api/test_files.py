@@ -59,6 +59,7 @@ def test_checked_image_at_the_limit() -> None:
     [
         ("data:image/png;base64,AAAA", ("image/png", "AAAA")),
         ("DATA:Image/PNG;charset=x;BASE64,AAAA", ("image/png", "AAAA")),
+        ("data: image/PNG ; charset=x; base64,AAAA", ("image/png", "AAAA")),
         ("data:,hi", ("", "")),
         ("data:image/png,hi", ("", "")),
         ("https://x", None),
@@ -83,6 +84,14 @@ def test_decoded_text_is_utf8() -> None:
 
 def test_image_in_one_url_is_named_as_a_whole() -> None:
     assert checked_image("image/png", PNG, PATH, one_url=True).format == "png"
+    for written in (
+        "image/PNG",
+        "IMAGE/png",
+        " image/png ",
+        "image/png; charset=binary",
+        "image/Png;x",
+    ):
+        assert checked_image(written, PNG, PATH).format == "png"
     for media_type, data in (("image/tiff", PNG), ("image/gif", PNG), ("image/png", "%")):
         with pytest.raises(RequestError) as caught:
             checked_image(media_type, data, PATH, one_url=True)

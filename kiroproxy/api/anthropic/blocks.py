@@ -30,6 +30,7 @@ from kiroproxy.api.files import (
     checked_pdf,
     data_url,
     decoded_text,
+    plain_type,
     titled,
 )
 from kiroproxy.api.ignored import CACHE, Ignored, is_set, note_unread
@@ -159,7 +160,7 @@ def _note_citations(block: Object, ignored: Ignored) -> None:
 
 
 def _document_base64(source: Object, title: str, at: Path, _ignored: Ignored) -> list[Block]:
-    media_type = text(source.get("media_type"), at, "media_type")
+    media_type = plain_type(text(source.get("media_type"), at, "media_type"))
     data = text(source.get("data"), at, "data")
     if media_type == "application/pdf":
         return [checked_pdf(title, data, (*at, "data"))]

@@ -367,6 +367,23 @@ def test_parse_documents() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "data", "block"),
+    [
+        ("Application/PDF", PDF, Document("T", "pdf", PDF)),
+        ("application/pdf; version=1.7", PDF, Document("T", "pdf", PDF)),
+        ("TEXT/Plain; charset=UTF-8", "aGk=", Text('[document "T"]\nhi')),
+    ],
+)
+def test_media_type_of_a_document_in_any_spelling(written: str, data: str, block: Any) -> None:
+    assert parse_blocks(document(type="base64", media_type=written, data=data)) == [block]
+
+
+@pytest.mark.parametrize("written", ["image/PNG", "IMAGE/png; charset=binary"])
+def test_media_type_of_a_picture_in_any_spelling(written: str) -> None:
+    assert parse_blocks(image(media_type=written)) == [Image("png", PNG)]
+
+
 def test_parse_assistant_blocks() -> None:
     blocks = parse_blocks(
         {"type": "thinking", "thinking": "t", "signature": "s"},
