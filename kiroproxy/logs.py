@@ -93,13 +93,17 @@ def _is_harmless(line: str) -> bool:
 # What ends a line, moves a terminal's cursor, or turns the direction of writing.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _LONGEST = 4_000  # characters of a message or value; a client's own words can have millions
+_LONGEST_TRACEBACK = 40_000
 
 
 def _clean(text: str) -> str:
     """Words of others, fit to stand in a log: redacted, cut, nothing in them that is no character."""
-    text = redact(text)
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}… ({len(text)} characters)"
+    return _cut(redact(text), _LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) > longest:
+        text = f"{text[:longest]}… ({len(text)} characters)"
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -108,6 +112,11 @@ def _one_line(text: str) -> str:
     if text.isprintable():
         return text
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _indented(traceback: str) -> str:
+    """Set in from the margin: an exception's words may hold line breaks and cursor movements of others."""
+    return "\n".join(f"  {_one_line(line)}" for line in traceback.split("\n"))
 
 
 class _Redaction(logging.Filter):
@@ -125,7 +134,7 @@ class _Redaction(logging.Filter):
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = redact(record.exc_text)
+            record.exc_text = _cut(redact(record.exc_text), _LONGEST_TRACEBACK)
         record.request_id = request_id.get()
         record.instance = self._instance
         return True
@@ -159,7 +168,7 @@ class _TextFormatter(logging.Formatter):
             pairs = "".join(f" {k}={_clean(str(v))}" for k, v in fields.items() if v != "")
             words = _one_line(f"{record.msg}{pairs}")
         line = f"{_time(record)} {record.levelname.lower():7} {words}"
-        return f"{line}\n{record.exc_text}" if record.exc_text else line
+        return f"{line}\n{_indented(record.exc_text)}" if record.exc_text else line
 
 
 class _JsonFormatter(logging.Formatter):

@@ -122,6 +122,33 @@ def test_text_of_others_cannot_make_lines_or_move_the_cursor(text: str, restored
     assert out.rstrip("\n").isprintable()
 
 
+def test_an_exceptions_words_cannot_make_lines_or_move_the_cursor(restored: None) -> None:
+    def write(logger: logging.Logger) -> None:
+        try:
+            raise ValueError(
+                "a\r\n2026-01-01T00:00:00.000+00:00 info    forged\x1b[2J\x85\u202e\ud83d"
+            )
+        except ValueError:
+            logger.exception("broke")
+
+    first, *rest = _logged("text", write).rstrip("\n").split("\n")
+    assert first.endswith("broke")
+    assert rest[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)
+    assert rest[-1] == r"  2026-01-01T00:00:00.000+00:00 info    forged\x1b[2J\x85\u202e?"
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_an_exceptions_words_are_cut(format: str, restored: None) -> None:
+    def write(logger: logging.Logger) -> None:
+        try:
+            raise ValueError("x" * 1_000_000)
+        except ValueError:
+            logger.exception("broke")
+
+    assert len(_logged(format, write)) < 50_000
+
+
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_long_value_is_cut(format: str, restored: None) -> None:
     def write(logger: logging.Logger) -> None:
