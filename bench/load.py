@@ -85,6 +85,10 @@ def stream_request(count: int, rate: int = 0, batch: int = 1, dialect: Dialect =
     return _request(order, stream=True, dialect=dialect)
 
 
+def short_request(dialect: Dialect = MESSAGES) -> bytes:
+    return _request("Hi", stream=False, dialect=dialect)
+
+
 def _request(text: str, *, stream: bool, dialect: Dialect = MESSAGES) -> bytes:
     fields: dict[str, Any] = {
         "model": "claude-sonnet-4-5",
@@ -238,7 +242,7 @@ def short_requests(
         request = (
             http_request(big_request(BIG_MESSAGES, BIG_BYTES, stream=False), KEY)
             if big
-            else _request("Hi", stream=False, dialect=dialect)
+            else short_request(dialect)
         )
         open_ = await connect_many(target.process.port, connections)
         took: list[float] = []
@@ -365,7 +369,7 @@ async def first_answer(target: Target, dialect: Dialect = MESSAGES) -> float:
     target.process.wait_until_open()
     (connection,) = await connect_many(target.process.port, 1)
     while time.monotonic() < target.process.started_s + START_TIMEOUT_S:
-        reply = await connection.request(_request("Hi", stream=False, dialect=dialect))
+        reply = await connection.request(short_request(dialect))
         if reply.status == 200:
             check_short(target, reply, dialect)
             connection.close()

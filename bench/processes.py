@@ -62,10 +62,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor time of all its threads, in ns resolution (schedstat, not the 10 ms of stat)."""
-        tasks = Path(f"/proc/{self._child.pid}/task")
-        return (
-            sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
-        )
+        return cpu_s(self._child.pid)
 
     def memory_mb(self, line: str = "VmRSS") -> float:
         """``VmRSS`` now, ``VmHWM`` the most so far."""
@@ -87,6 +84,16 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait(10)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of all threads of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _environment() -> dict[str, str]:
