@@ -9,6 +9,8 @@ from kiroproxy.errors import ConfigError
 
 def read_dotenv(path: Path = Path(".env")) -> dict[str, str]:
     """Its names and values; nothing when there is no such file. Raises ConfigError."""
+    if not path.exists():  # nor is there a need of the parser, then
+        return {}
     from dotenv import dotenv_values  # slow to import, and many a command has no need of it
 
     try:
