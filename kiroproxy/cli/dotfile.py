@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from kiroproxy.errors import ConfigError
@@ -9,7 +10,7 @@ from kiroproxy.errors import ConfigError
 
 def read_dotenv(path: Path = Path(".env")) -> dict[str, str]:
     """Its names and values; nothing when there is no such file. Raises ConfigError."""
-    if not path.exists():  # nor is there a need of the parser, then
+    if not os.path.exists(path):
         return {}
     from dotenv import dotenv_values  # slow to import, and many a command has no need of it
 

@@ -25,7 +25,6 @@ _CANCEL_S: Final = 5.0
 """How long cancelled handlers may take to clean up before the server stops waiting for them."""
 
 
-
 class HttpServer:
     """An HTTP/1.1 server over a Router. ``start``, then ``shutdown``; both once, on one loop."""
 

@@ -189,7 +189,12 @@ async def _writable(sock: socket.socket) -> None:
     up once more, in a thread and by way of the codec "idna", and forgets an IPv6 address's scope."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(sock, lambda: done.done() or done.set_result(None))
+
+    def ready() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    loop.add_writer(sock, ready)
     try:
         await done
     finally:

@@ -33,7 +33,9 @@ CA_FILES: Final = (
 """Tried in order where OpenSSL's own default (a build-time path) holds no certificate."""
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+", re.IGNORECASE)
-_CERTIFICATE = re.compile(rb"-----BEGIN [A-Z ]*CERTIFICATE-----[^-]+-----END [A-Z ]*CERTIFICATE-----")
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN [A-Z ]*CERTIFICATE-----[^-]+-----END [A-Z ]*CERTIFICATE-----"
+)
 
 
 async def load_tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
