@@ -27,13 +27,13 @@ from kiroproxy.cli.process import (
     settle,
 )
 from kiroproxy.cli.settings import find_file, read_settings
+from kiroproxy.cli.supervisor import RELOAD, Link
 from kiroproxy.cli.welcome import hidden_key, welcome
 from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 if TYPE_CHECKING:
-    from kiroproxy.cli.supervisor import Link
-    from kiroproxy.cli.workers import Worker
+    from kiroproxy.cli import workers
     from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
@@ -93,7 +93,7 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
     )
 
 
-def _serve_as_worker(reread: Reread | None, config: Config, worker: Worker) -> int:
+def _serve_as_worker(reread: Reread | None, config: Config, worker: workers.Worker) -> int:
     """In a process of its own; the exit code. What goes wrong is told as the command line tells it."""
     try:
         return run_loop(_serve_until_signal(config, None, reread, worker))
@@ -122,7 +122,7 @@ async def _serve_until_signal(
     config: Config,
     simulator: Simulator | None,
     reread: Reread | None,
-    worker: Worker | None = None,
+    worker: workers.Worker | None = None,
 ) -> int:
     stop, hurry = asyncio.Event(), asyncio.Event()
     allow_descriptors()
@@ -190,7 +190,7 @@ def _stop_with_parent(stop: asyncio.Event, link: Link) -> None:
     loop.add_reader(link.life_fd, gone)
 
 
-def _with_newer_key(config: Config, worker: Worker) -> Config:
+def _with_newer_key(config: Config, worker: workers.Worker) -> Config:
     """No worker takes a key that the others have given up, not even until it has reloaded."""
     if worker.newer is None:
         return config
@@ -218,7 +218,7 @@ async def _reload(app: App, reread: Reread) -> None:
         log.exception("not reloaded")
 
 
-def _on_reload(app: App, reread: Reread | None, worker: Worker | None) -> None:
+def _on_reload(app: App, reread: Reread | None, worker: workers.Worker | None) -> None:
     """SIGHUP. Its parent tells a worker in another way: alone it would differ from the others."""
     if not hasattr(signal, "SIGHUP"):
         return
@@ -234,8 +234,6 @@ def _on_reload(app: App, reread: Reread | None, worker: Worker | None) -> None:
     if worker is None:
         loop.add_signal_handler(signal.SIGHUP, told)
         return
-    from kiroproxy.cli.supervisor import RELOAD
-
     loop.add_signal_handler(RELOAD, told)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {RELOAD})
     log, parent = logging.getLogger("kiroproxy.reload"), os.getppid()

@@ -22,7 +22,6 @@ ELSEWHERE = {
     "kiroproxy.cli.login",
     "kiroproxy.cli.doctor",
     "kiroproxy.cli.workers",
-    "kiroproxy.cli.supervisor",
     "http.client",
     "email.utils",
     "tomllib",
