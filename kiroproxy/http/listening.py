@@ -32,9 +32,7 @@ def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise
-                unknown = (
-                    error  # "localhost" is an address of a family that this system does not have
-                )
+                unknown = error  # "localhost" is ::1 too, where the kernel knows no IPv6
                 continue
             sockets.append(sock)
             _prepare(sock, family, shared=shared)
