@@ -63,6 +63,12 @@ class FlowControl:
             self._transport.resume_reading()
 
 
+def lookup_name(host: str) -> str | bytes:
+    """A host's name as ``getaddrinfo`` is best asked for it: in bytes, if it is ASCII. A name in text is
+    encoded with "idna", and the tables of that codec take 0.5 MB."""
+    return host.encode("ascii") if host.isascii() else host
+
+
 def disable_nagle(transport: asyncio.BaseTransport) -> None:
     """Small writes leave at once. asyncio does so by itself for TCP; other loops need not."""
     sock = transport.get_extra_info("socket")

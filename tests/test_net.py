@@ -5,7 +5,14 @@ import socket
 
 import pytest
 
-from kiroproxy.net import FlowControl, disable_nagle, format_address, peer_address, reset_on_close
+from kiroproxy.net import (
+    FlowControl,
+    disable_nagle,
+    format_address,
+    lookup_name,
+    peer_address,
+    reset_on_close,
+)
 
 
 class RecordingTransport(asyncio.Transport):
@@ -81,3 +88,17 @@ def test_options_of_something_without_a_socket_do_nothing() -> None:
     disable_nagle(transport)
     reset_on_close(transport)
     assert peer_address(transport) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1", b"127.0.0.1"),
+        ("::1", b"::1"),
+        ("localhost", b"localhost"),
+        ("bücher.example", "bücher.example"),  # the standard library knows what to do
+        ("", b""),
+    ],
+)
+def test_names_for_the_resolver(host: str, name: str | bytes) -> None:
+    assert lookup_name(host) == name

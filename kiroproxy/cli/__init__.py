@@ -18,6 +18,7 @@ from typing import Final
 
 from kiroproxy import __version__
 from kiroproxy.cli import streams
+from kiroproxy.cli.helping import HelpFormatter
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -123,7 +124,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
         prog="kiroproxy",
         description="The Anthropic and OpenAI APIs in front of your Kiro account.",
         epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     whole.add_argument("--version", action="version", version=f"kiroproxy {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
@@ -132,5 +133,5 @@ def parser(command: str = "") -> argparse.ArgumentParser:
         importlib.import_module(f"kiroproxy.cli.{COMMANDS[name]}").add(commands)
         one: argparse.ArgumentParser = commands.choices[name]
         one.epilog = "\n".join(part for part in (one.epilog, EXIT_CODES) if part)
-        one.formatter_class = argparse.RawDescriptionHelpFormatter
+        one.formatter_class = HelpFormatter
     return whole

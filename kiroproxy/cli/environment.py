@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -59,6 +58,8 @@ def set_line(shell: str, name: str, value: str) -> str:
                 )
             return f'@set "{name}={value}"'  # a batch file would show the line otherwise
         case _:
+            import shlex  # not for a server that shows no key
+
             return f"export {name}={shlex.quote(value)}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from kiroproxy.cli.helping import HelpFormatter
 from kiroproxy.cli.settings import add_state_dir
 from kiroproxy.kiro.hosts import DEFAULT_REGION
 
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="sign in to Kiro and keep the sign-in in the state folder",
         description="Sign in to Kiro with a code that you confirm in a browser, on any machine.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     login.add_argument("--name", default="", help="what to call it; asked for by kiroproxy logout")
     login.add_argument("--start-url", metavar="URL", help="your organisation's access portal")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from kiroproxy.cli.helping import HelpFormatter
 from kiroproxy.cli.settings import add_state_dir
 
 
@@ -23,7 +24,7 @@ def add_command(
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. {more}".strip(),
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser

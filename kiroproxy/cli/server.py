@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from kiroproxy.cli.helping import HelpFormatter
 from kiroproxy.cli.settings import add_config
 from kiroproxy.config import SETTINGS
 
@@ -23,7 +24,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="serve (the default command)",
         description="Serve the APIs until SIGTERM or Ctrl-C; running answers may finish.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     server.add_argument("port", nargs="?", metavar="PORT", help="as --port")
     server.add_argument("key", nargs="?", metavar="KEY", help="as --key")

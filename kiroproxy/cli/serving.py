@@ -11,14 +11,13 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiroproxy import clientkey, logs
 from kiroproxy.app import App, Running
-from kiroproxy.cli import streams, workers
+from kiroproxy.cli import streams
 from kiroproxy.cli.dotfile import read_dotenv
 from kiroproxy.cli.forks import HURRY, RELOAD, Link
 from kiroproxy.cli.process import (
@@ -34,6 +33,7 @@ from kiroproxy.config import SETTINGS, Config, load
 from kiroproxy.errors import ConfigError, KiroProxyError
 
 if TYPE_CHECKING:
+    from kiroproxy.cli import workers
     from kiroproxy.simulator import Simulator
 
 INTERRUPTED = 130  # as shells tell it of a program ended by Ctrl-C
@@ -53,6 +53,8 @@ def serve(flags: dict[str, str], named: str | None) -> int:
 def serve_demo(flags: dict[str, str], named: str | None) -> int:
     """In front of a simulator. Nothing of the user's own may leak into it: neither a sign-in nor an
     address."""
+    import tempfile
+
     from kiroproxy.simulator import Simulator
 
     _hold_reloads()
@@ -75,6 +77,8 @@ def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -
         raise ConfigError(f"LOG_FILE: cannot be written ({error})") from None
     if config.server.workers == 1:
         return run_loop(_serve_until_signal(config, simulator, reread))
+    from kiroproxy.cli import workers
+
     is_demo = simulator is not None
     server = config.server
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from kiroproxy.errors import Kind, RequestError
@@ -12,6 +12,9 @@ from kiroproxy.http import Exchange, Request, Response
 from kiroproxy.http.messages import RawHeader
 
 PAGE: Final = "index.html"
+# Not by importlib.resources, which takes 0.5 MB for programs in zip files. This one is not run from one:
+# orjson is compiled.
+_FOLDER: Final = Path(__file__).parents[1] / "dashboard"
 
 _TYPES: Final = {
     ".html": b"text/html; charset=utf-8",
@@ -67,10 +70,10 @@ class StaticHandler:
 def load_assets() -> dict[str, Asset]:
     """File name → asset, for every file of a known type in ``kiroproxy/dashboard``."""
     found = {}
-    for entry in resources.files("kiroproxy").joinpath("dashboard").iterdir():
-        content_type = _TYPES.get("." + entry.name.rpartition(".")[2])
+    for path in _FOLDER.iterdir():
+        content_type = _TYPES.get(path.suffix)
         if content_type is not None:
-            found[entry.name] = _asset(entry.read_bytes(), content_type)
+            found[path.name] = _asset(path.read_bytes(), content_type)
     return found
 
 

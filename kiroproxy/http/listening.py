@@ -1,12 +1,15 @@
-"""Listening sockets for several processes that serve one address."""
+"""Listening sockets, for one process or for several that serve one address."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
 from collections.abc import Sequence
+
+from kiroproxy.net import lookup_name
 
 IS_SPREAD_BY_KERNEL = sys.platform == "linux"
 """Whether SO_REUSEPORT spreads connections over the sockets of one address. Elsewhere the last one bound
@@ -21,17 +24,27 @@ Address = tuple[str, int]
 def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
     """One listening socket for each address of ``host``, as asyncio makes them. ``shared``: others may
     be bound to the same addresses (SO_REUSEPORT). Port 0 takes a free one. Raises OSError."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    name = lookup_name(host) or None
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
+    unknown: OSError | None = None
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, protocol)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+                unknown = error  # "localhost" is ::1 too, where the kernel knows no IPv6
+                continue
             sockets.append(sock)
             _prepare(sock, family, shared=shared)
             sock.bind(address)
     except BaseException:
         close(sockets)
         raise
+    if unknown is not None and not sockets:
+        raise unknown
     return sockets
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from kiroproxy.http import listening
 from kiroproxy.http.answering import Answerer, ErrorRenderer
 from kiroproxy.http.connection import Connection
 from kiroproxy.http.limits import HttpLimits
@@ -22,8 +23,6 @@ _log = logging.getLogger("kiroproxy.http")
 
 _CANCEL_S: Final = 5.0
 """How long cancelled handlers may take to clean up before the server stops waiting for them."""
-
-Address = tuple[str, int]
 
 
 class HttpServer:
@@ -70,7 +69,7 @@ class HttpServer:
 
     async def start(
         self, host: str, port: int, sockets: Sequence[socket.socket] | None = None
-    ) -> list[Address]:
+    ) -> list[listening.Address]:
         """Listen. Port 0 takes a free one. Returns what was bound; raises OSError. ``sockets``: bound
         ones that somebody else has made; then host and port do not count."""
         loop = asyncio.get_running_loop()
@@ -83,13 +82,15 @@ class HttpServer:
             return Connection(shared)
 
         if sockets is None:
-            made = [await loop.create_server(connection, host, port, backlog=backlog)]
-        else:
-            made = [
-                await loop.create_server(connection, sock=sock, backlog=backlog) for sock in sockets
-            ]
-        self._listeners = made
-        return [sock.getsockname()[:2] for server in made for sock in server.sockets]
+            sockets = listening.bind(host, port, shared=False)
+        try:
+            for sock in sockets:
+                listener = await loop.create_server(connection, sock=sock, backlog=backlog)
+                self._listeners.append(listener)
+        except BaseException:
+            listening.close(sockets)
+            raise
+        return [listening.address_of(sock) for sock in sockets]
 
     async def shutdown(self, grace_s: float) -> None:
         """Stop accepting, close idle connections, let requests finish for ``grace_s`` seconds, then

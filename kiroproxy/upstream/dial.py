@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, cast
 
 from kiroproxy.errors import ConnectError, PeerProtocolError, TransportError
+from kiroproxy.net import lookup_name
 from kiroproxy.upstream.connection import Connection
 from kiroproxy.upstream.head import HeadReader
 from kiroproxy.upstream.origin import Origin
@@ -148,7 +149,7 @@ async def resolve(host: str, port: int) -> list[Address]:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         return [(family, (host, port))]
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    infos = await loop.getaddrinfo(lookup_name(host), port, type=socket.SOCK_STREAM)
     first = [(info[0], info[4]) for info in infos if info[0] == infos[0][0]]
     second = [(info[0], info[4]) for info in infos if info[0] != infos[0][0]]
     pairs = itertools.zip_longest(first, second)
@@ -174,8 +175,30 @@ async def _connect(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     with _closing_on_error(sock):
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, where)
+        try:
+            sock.connect(where)
+        except BlockingIOError:
+            await _writable(sock)
+            if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(number, os.strerror(number)) from None
     return sock
+
+
+async def _writable(sock: socket.socket) -> None:
+    """Until a connection stands or has failed. Not the loop's ``sock_connect``: uvloop's looks the address
+    up once more, in a thread and by way of the codec "idna", and forgets an IPv6 address's scope."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def ready() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    loop.add_writer(sock, ready)
+    try:
+        await done
+    finally:
+        loop.remove_writer(sock)
 
 
 def _connect_error(

@@ -12,6 +12,8 @@ load; the standard library cannot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import os
 import re
 import ssl
@@ -31,6 +33,9 @@ CA_FILES: Final = (
 """Tried in order where OpenSSL's own default (a build-time path) holds no certificate."""
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+", re.IGNORECASE)
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN [A-Z ]*CERTIFICATE-----[^-]+-----END [A-Z ]*CERTIFICATE-----"
+)
 
 
 async def load_tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -68,6 +73,8 @@ def _load_given(context: ssl.SSLContext, ca_file: str | None, ca_dir: str | None
         raise ConfigError(f"SSL_CERT_FILE names no file: {ca_file}")
     if ca_dir and not all(map(os.path.isdir, ca_dir.split(os.pathsep))):
         raise ConfigError(f"SSL_CERT_DIR names no folder: {ca_dir}")
+    if ca_file and ca_dir and holds_all(ca_dir, ca_file):
+        ca_file = None
     try:
         context.load_verify_locations(cafile=ca_file, capath=ca_dir)
     except (ssl.SSLError, OSError) as error:
@@ -76,10 +83,41 @@ def _load_given(context: ssl.SSLContext, ca_file: str | None, ca_dir: str | None
 
 
 def _load_system(context: ssl.SSLContext) -> None:
+    paths = ssl.get_default_verify_paths()
+    if paths.capath and paths.cafile and holds_all(paths.capath, paths.cafile):
+        context.load_verify_locations(capath=paths.capath)
+        return
     context.set_default_verify_paths()
     if _has_certificates(context):
         return
     load_first_bundle(context, CA_FILES)
+
+
+def holds_all(ca_dir: str, ca_file: str) -> bool:
+    """Whether the file has certificates, and each of them also stands in the folder, alone under a
+    hashed name.
+
+    OpenSSL then finds it there when a chain needs it. To parse all 144 of Debian's file, of which a server
+    needs one or two, takes 30 ms of processor time and 1 MB for good.
+    """
+    try:
+        wanted = set(_certificates(ca_file))
+        names = os.listdir(ca_dir)
+    except OSError:
+        return False
+    held: set[bytes] = set()
+    for name in filter(_HASHED_NAME.fullmatch, names):
+        with contextlib.suppress(OSError):  # a link to a file that is gone
+            found = _certificates(os.path.join(ca_dir, name))
+            if len(found) == 1:
+                held.update(found)
+    return bool(wanted) and wanted <= held
+
+
+def _certificates(path: str) -> list[bytes]:
+    """A digest of each certificate in a file. Raises OSError."""
+    with open(path, "rb") as file:
+        return [hashlib.sha256(found[0]).digest() for found in _CERTIFICATE.finditer(file.read())]
 
 
 def load_first_bundle(context: ssl.SSLContext, ca_files: Sequence[str]) -> None:
