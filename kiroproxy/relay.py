@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -42,6 +41,7 @@ from kiroproxy.errors import (
     UpstreamRefusedError,
 )
 from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.ids import make_uuid
 from kiroproxy.kiro.events import EventParser
 from kiroproxy.kiro.replies import Action, Health, Remedy, prompt_too_long
 from kiroproxy.kiro.websearch import (
@@ -175,7 +175,7 @@ class Relay:
         """Deliver the answer to ``turn``. Raises KiroProxyError; ``delivery.committed`` then tells
         whether part of the answer is already out. ``trace`` is kept up to date meanwhile."""
         tries = Tries()
-        invocation_id = str(uuid.uuid4())
+        invocation_id = make_uuid()
         attempt = self._search if query_of(turn) else self._generate
         lease = await self._accounts.lease(
             conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)

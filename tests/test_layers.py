@@ -35,6 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "errors",
         "config",
+        "ids",
         "board",
         "clock",
         "logs",
