@@ -20,8 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.errors import StaleConnectionError
@@ -38,8 +37,7 @@ from kiroproxy.upstream.timeouts import Timeouts, timeout_error
 _JOIN_BELOW_BYTES: Final = 64 * 1024  # above it copying the body costs more than a second write
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     origin: Origin
     target: str
