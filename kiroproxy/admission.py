@@ -13,7 +13,8 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
+from kiroproxy.alarms import Alarms
+from kiroproxy.errors import InternalError, Kind, RequestError, UpstreamTimeoutError
 
 RETRY_S: Final = 5.0
 _LEAST_LINE: Final = 16
@@ -36,6 +37,7 @@ class Admission:
         self.configure(places, wait_s, session_s)
         # A future is done when its place has been handed over; ``active`` counts it by then.
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._alarms: Alarms | None = None  # of the loop that runs by the first session
         self.active = 0
 
     def configure(self, places: int, wait_s: float, session_s: float) -> None:
@@ -56,7 +58,11 @@ class Admission:
     def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
         """The block, cut off after ``limit`` or the longest time any answer may take. Raises
         UpstreamTimeoutError."""
-        return _Session(min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")))
+        if self._alarms is None:
+            self._alarms = Alarms(asyncio.get_running_loop())
+        if self._session_s < limit.seconds:
+            limit = TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")
+        return _Session(limit, self._alarms)
 
     async def enter(self) -> None:
         """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
@@ -107,27 +113,38 @@ class _Place:
 
 
 class _Session:
-    """``asyncio.timeout`` with our own error."""
+    """``asyncio.timeout`` with our own error, and without a timer of its own."""
 
-    __slots__ = ("_limit", "_timeout")
+    __slots__ = ("_alarms", "_cancelling", "_is_over", "_limit", "_task")
 
-    def __init__(self, limit: TimeLimit) -> None:
+    def __init__(self, limit: TimeLimit, alarms: Alarms) -> None:
         self._limit = limit
-        self._timeout = asyncio.timeout(limit.seconds)
+        self._alarms = alarms
+        self._is_over = False
 
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise InternalError("a session outside of a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._alarms.set(self, self._limit.seconds)
 
-    async def __aexit__(
+    def ring(self) -> None:
+        self._is_over = True
+        self._task.cancel()
+
+    def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        try:
-            await self._timeout.__aexit__(exc_type, exc_val, exc_tb)
-        except TimeoutError:
-            exc_type = TimeoutError
+        self._alarms.drop(self)
+        if self._is_over and self._task.uncancel() <= self._cancelling:
+            # Nobody else wants to end the task.
+            if exc_type is asyncio.CancelledError:
+                exc_type = TimeoutError
         if exc_type is not None and issubclass(exc_type, TimeoutError):
             limit = self._limit
             raise UpstreamTimeoutError(

@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("http", "kiro"),
     ("net", "eventstream"),
     (
+        "alarms",
         "errors",
         "config",
         "ids",

@@ -160,7 +160,7 @@ class AnswerHandler:
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         held = HeldStreamDelivery(delivery) if self._serving.whole_streams else None
         try:
-            async with self._admission.session(self._limit(turn)):
+            with self._admission.session(self._limit(turn)):
                 outcome = await self._relay.answer(turn, recorded(held or delivery, said), trace)
             if held is not None:
                 held.release()
@@ -184,7 +184,7 @@ class AnswerHandler:
         answer_id = self._dialect.make_id(request.id)
         created = self._now()
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        async with self._admission.session(self._limit(turn)):
+        with self._admission.session(self._limit(turn)):
             outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)

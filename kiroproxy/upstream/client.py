@@ -22,6 +22,7 @@ import math
 import ssl
 from typing import Final, NamedTuple
 
+from kiroproxy.alarms import Alarms
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.errors import StaleConnectionError
 from kiroproxy.http.messages import RawHeader
@@ -61,6 +62,7 @@ class UpstreamClient:
         resolver: Resolver = resolve,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._alarms = Alarms(asyncio.get_running_loop())
         self._dialer = Dialer(tls, proxies or ProxyTable({}), resolver)
         self.pool = Pool(pool_limits or PoolLimits(), self._clock, self._dialer.dial)
 
@@ -100,7 +102,7 @@ class UpstreamClient:
             connection = await self._connect(request.origin, timeouts, fresh=fresh)
         monotonic, release = self._clock.monotonic, self.pool.release
         response = UpstreamResponse(
-            connection, head_reader, timeouts, started_at_s, monotonic, release
+            connection, head_reader, timeouts, started_at_s, monotonic, release, self._alarms
         )
         response.begin(_writes(head_reader.request, request.body), is_checked=is_checked)
         await response.head_arrived()
