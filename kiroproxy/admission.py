@@ -42,7 +42,7 @@ class Admission:
 
     def configure(self, places: int, wait_s: float, session_s: float) -> None:
         """For those who come from now on; who waits in line or works keeps what it has."""
-        self._places = places
+        self.places = places
         self._wait_s = wait_s
         self._session_s = session_s
 
@@ -64,15 +64,9 @@ class Admission:
             limit = TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")
         return _Session(limit, self._alarms)
 
-    async def enter(self) -> None:
+    async def queue(self) -> None:
         """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
-        if 0 < self._places <= self.active:
-            await self._queue()
-        else:
-            self.active += 1
-
-    async def _queue(self) -> None:
-        if len(self._line) >= max(self._places, _LEAST_LINE):
+        if len(self._line) >= max(self.places, _LEAST_LINE):
             raise _busy()
         call = asyncio.get_running_loop().create_future()
         self._line[call] = None
@@ -106,7 +100,11 @@ class _Place:
         self._admission = admission
 
     async def __aenter__(self) -> None:
-        await self._admission.enter()
+        admission = self._admission
+        if 0 < admission.places <= admission.active:
+            await admission.queue()
+        else:
+            admission.active += 1
 
     async def __aexit__(self, *_: object) -> None:
         self._admission.leave()

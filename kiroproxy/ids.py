@@ -7,6 +7,7 @@ for many at a time. For names alone: keys and tokens come from ``secrets``.
 from __future__ import annotations
 
 import os
+import time
 from typing import Final
 
 _PIECE_BYTES: Final = 16
@@ -25,6 +26,12 @@ def random_bytes() -> bytes:
         mine = pieces.pop()
         _pieces.extend(pieces)
         return mine
+
+
+def make_ordered() -> str:
+    """24 hex digits that begin with the time in milliseconds: the ledger's index of them grows at its end,
+    where random ones would change a page of it for nearly every row."""
+    return f"{int(time.time() * 1000):012x}{random_bytes()[:6].hex()}"
 
 
 def make_uuid() -> str:

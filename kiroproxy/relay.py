@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from kiroproxy.accounts import AccountManager, Lease
 from kiroproxy.api.answer import Answer
@@ -57,6 +57,7 @@ from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.usage import Trace
 
 _log = logging.getLogger("kiroproxy.relay")
+_CUT_OFF: Final = InternalError("cut off")  # says nothing about the account
 
 
 class Delivery(Protocol):
@@ -180,7 +181,7 @@ class Relay:
         lease = await self._accounts.lease(
             conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)
         )
-        failure: KiroProxyError | None = InternalError("cut off")  # says nothing about the account
+        failure: KiroProxyError | None = _CUT_OFF
         try:
             while True:
                 tries.number += 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 import uuid
 
 import pytest
 
-from kiroproxy.ids import make_uuid, random_bytes, uuid_of
+from kiroproxy.ids import make_ordered, make_uuid, random_bytes, uuid_of
 
 
 def test_uuids_are_those_of_the_standard_library() -> None:
@@ -17,6 +19,15 @@ def test_uuids_are_those_of_the_standard_library() -> None:
         data = data[:8] + bytes([number & 255]) + data[9:]
         assert uuid_of(data) == str(uuid.UUID(bytes=data, version=4))
     assert uuid.UUID(make_uuid()).version == 4
+
+
+def test_ordered_ids_begin_with_the_time() -> None:
+    before_ms = int(time.time() * 1000)
+    ids = [make_ordered() for _ in range(2_000)]
+    after_ms = int(time.time() * 1000)
+    assert all(re.fullmatch("[0-9a-f]{24}", one) for one in ids)
+    assert len(set(ids)) == len(ids)
+    assert all(before_ms <= int(one[:12], 16) <= after_ms for one in ids)
 
 
 def test_nobody_gets_what_another_thread_got() -> None:

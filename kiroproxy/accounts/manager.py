@@ -132,9 +132,6 @@ class AccountManager:
         for the chosen account's own renewal at most (if that fails the next one is taken), and for a
         bounded time while every able account serves as many requests as it may.
         """
-        return await self._lease(session, exclude, wanted)
-
-    async def _lease(self, session: str, exclude: frozenset[str], wanted: str) -> Lease:
         tried = exclude
         while True:
             number = self._claim_home(session, tried, wanted)
@@ -188,7 +185,7 @@ class AccountManager:
             pass  # its state says why
         self._free(lease.number)
         exclude = lease.exclude | {lease.account_id}
-        return await self._lease(lease.session, exclude, lease.wanted)
+        return await self.lease(lease.session, exclude, lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
         """How the last try with the lease ended; None: with an answer. Only the first release of a

@@ -121,23 +121,21 @@ class AnswerHandler:
 
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
         said = self._prompts.open(request.id, request.body) if self._prompts else None
-        turn = await self._turn(request)
+        if self._read is not None:
+            turn = await self._read(request)
+        else:
+            turn = self._dialect.parse(request.body, request.headers.get)
         trace.model, trace.stream = turn.model, turn.stream
         if self._serving.strict:
             refuse_ignored(turn)
         await self._serving.system_prompt.apply(turn)
         async with self._admission.place():
-            await self._finisher.finish(turn)
+            if turn.unfinished:
+                await self._finisher.finish(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, trace, said)
                 return None
             return await self._whole(request, turn, trace, said)
-
-    async def _turn(self, request: Request) -> Turn:
-        """What ``read`` makes of the request, where a dialect needs more than its text; else its parser."""
-        if self._read is not None:
-            return await self._read(request)
-        return self._dialect.parse(request.body, request.headers.get)
 
     async def _stream(
         self,

@@ -15,7 +15,7 @@ from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
 from kiroproxy.http.messages import Headers, Request
 from kiroproxy.http.router import Check, Match
 from kiroproxy.http.shared import Shared
-from kiroproxy.ids import random_bytes
+from kiroproxy.ids import make_ordered
 
 _NO_MATCH: Final = Match()
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -139,7 +139,7 @@ class Incoming:
 
     def request(self, body: bytes, peer: str) -> Request:
         """For the handler, or for the one who words a refusal: of what did not parse it has but an id."""
-        request_id = f"req_{random_bytes()[:12].hex()}"
+        request_id = f"req_{make_ordered()}"
         if self.head is None:
             return Request("", "", "", Headers(), b"", request_id, peer)
         return self.head.to_request(body, request_id, peer)

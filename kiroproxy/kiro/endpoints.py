@@ -144,7 +144,9 @@ def chat_headers(
 
 
 @functools.lru_cache(maxsize=64)
-def _lasting_chat_headers(identity: Identity, candidate: Candidate) -> tuple[tuple[bytes, bytes], ...]:
+def _lasting_chat_headers(
+    identity: Identity, candidate: Candidate
+) -> tuple[tuple[bytes, bytes], ...]:
     """What is the same in all requests of an account, until its token is renewed."""
     headers: Headers = [
         (b"content-type", _CONTENT_TYPE[candidate.binding]),

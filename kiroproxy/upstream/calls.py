@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -123,14 +123,14 @@ class KiroCalls:
 
     # -- chat
 
-    async def generate(
+    def generate(
         self,
         identity: Identity,
         encode: Callable[[str | None], bytes],
         *,
         invocation_id: str,
         attempt: int,
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """Send a conversation; returns a 200 whose content type is the event stream.
 
         ``encode`` makes the body for a profile ARN. ``attempt``: the caller's count, from 1. Raises
@@ -155,7 +155,7 @@ class KiroCalls:
                 return response
             raise await _refusal(response, identity)
 
-        return await self._walk(identity, "chat", self._chat_routes(identity, "chat"), send)
+        return self._walk(identity, "chat", self._chat_routes(identity, "chat"), send)
 
     async def mcp(self, identity: Identity, payload: bytes, limit_bytes: int) -> bytes:
         """A JSON-RPC call to the service's own tools; the reply's body. Errors as ``generate``."""

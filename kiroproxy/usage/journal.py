@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -25,8 +26,12 @@ _MAX_ERROR: Final = 500
 
 def client_name(user_agent: str | None) -> str:
     """Who asks, from the first product of its User-Agent: ``claude-cli/2.1.0``; empty when unnamed."""
-    first = (user_agent or "").split(" ", 1)[0]
-    return _NOT_A_CLIENT.sub("?", first)[:_MAX_NAME]
+    return _fit((user_agent or "").split(" ", 1)[0][:_MAX_NAME])
+
+
+@functools.lru_cache(maxsize=256)
+def _fit(name: str) -> str:
+    return _NOT_A_CLIENT.sub("?", name)
 
 
 class Journal:
