@@ -51,6 +51,13 @@ class Admission:
         """Requests in line."""
         return len(self._line)
 
+    @property
+    def alarms(self) -> Alarms:
+        """The deadlines of answers under way."""
+        if self._alarms is None:
+            self._alarms = Alarms(asyncio.get_running_loop())
+        return self._alarms
+
     def place(self) -> _Place:
         """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
         return _Place(self)
@@ -58,11 +65,9 @@ class Admission:
     def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
         """The block, cut off after ``limit`` or the longest time any answer may take. Raises
         UpstreamTimeoutError."""
-        if self._alarms is None:
-            self._alarms = Alarms(asyncio.get_running_loop())
         if self._session_s < limit.seconds:
             limit = TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")
-        return _Session(limit, self._alarms)
+        return _Session(limit, self.alarms)
 
     async def queue(self) -> None:
         """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""

@@ -154,6 +154,7 @@ class AnswerHandler:
             ping=encoder.ping,
             ping_interval_s=self._serving.ping_interval_s,
             on_start=lambda: encoder.start(usage),
+            alarms=self._admission.alarms,
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         held = HeldStreamDelivery(delivery) if self._serving.whole_streams else None
