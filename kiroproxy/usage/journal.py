@@ -11,6 +11,7 @@ from typing import Any, Final
 from kiroproxy.api.events import Ending, Usage
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, StorageError
+from kiroproxy.logs import say
 from kiroproxy.metrics import Metrics
 from kiroproxy.usage.feed import Feed
 from kiroproxy.usage.ledger import Ledger
@@ -111,7 +112,7 @@ class Journal:
         self._feed.publish(record)
         level = logging.WARNING if result is Result.FAILED else logging.INFO
         if _log.isEnabledFor(level):
-            _log.log(level, result.value, extra={"fields": {**_log_fields(record), **notes}})
+            say(_log, level, result.value, {**_log_fields(record), **notes})
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
