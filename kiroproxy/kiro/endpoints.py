@@ -143,7 +143,7 @@ def chat_headers(
     ]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _lasting_chat_headers(
     identity: Identity, candidate: Candidate
 ) -> tuple[tuple[bytes, bytes], ...]:

@@ -32,7 +32,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: [0-9]{1,18}\r\n")
 
 #: The last of our headers are those that no two requests have in common: two ids and the length.
 _CHANGING: Final = 3
-MAX_KNOWN_BLOCKS: Final = 64
+MAX_KNOWN_BLOCKS: Final = 256
 
 
 class _Block(NamedTuple):

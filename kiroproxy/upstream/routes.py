@@ -49,7 +49,7 @@ def chat_routes(
     return routes if preferred is None else _beginning_with(preferred, routes)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _known_chat_routes(identity: Identity, override_url: str | None) -> tuple[Route, ...]:
     return tuple(plan_routes(identity, chat_candidates(identity, override_url)))
 
