@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +16,25 @@ import pytest
 from bench.experiments.heads import ANSWER, ASKED, FIELDS
 from bench.workloads import ending_stream, small_stream
 from kiroproxy import logs
+from kiroproxy.alarms import Alarms
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.anthropic import MessagesEncoder
 from kiroproxy.api.events import AnswerEvent
 from kiroproxy.api.plan import AnswerPlan
+from kiroproxy.batches import Job, Row, Rows, write_batch
 from kiroproxy.cli.process import settle
 from kiroproxy.clock import SystemClock
 from kiroproxy.config import Log
 from kiroproxy.http.head import HeadReader
 from kiroproxy.http.limits import HttpLimits
+from kiroproxy.ids import make_ordered
 from kiroproxy.relay import Pump
+from kiroproxy.schema import MIGRATIONS
 from kiroproxy.upstream.plain import plain_request, plain_response
+from kiroproxy.usage import RequestRecord
 
 SHORT_EVENTS = 500
+ROWS = Rows("requests", RequestRecord._fields)
 
 
 def test_head_to_the_service(benchmark: Any) -> None:
@@ -56,7 +65,54 @@ def logger() -> Iterator[logging.Logger]:
 def test_log_line_of_a_request(benchmark: Any, logger: logging.Logger) -> None:
     fields = {"status": 200, "dialect": "messages", "client": "claude-cli/2.1.0"}
     fields |= {"model": "claude-sonnet-4-5", "stream": True, "account": "d0af4cc4", "tries": 1}
-    benchmark(logger.info, "answered", extra={"fields": fields})
+    benchmark(logs.say, logger, logging.INFO, "answered", fields)
+
+
+def test_deadline_of_a_request(benchmark: Any) -> None:
+    """Set and dropped, as nearly all are; a timer of the loop for each costs ten times as much."""
+    with asyncio.Runner() as runner:
+        alarms = Alarms(runner.get_loop())
+        watch = Bell()
+
+        def deadline() -> None:
+            alarms.set(watch, 300.0)
+            alarms.drop(watch)
+
+        benchmark(deadline)
+
+
+class Bell:
+    def ring(self) -> None:
+        """Nobody waits that long here."""
+
+
+def test_ledger_rows_of_a_batch(benchmark: Any, tmp_path: Path) -> None:
+    """A hundred rows in a file that has thousands: their ids follow each other, so few pages change."""
+    benchmark(store, connection_with(5_000, tmp_path), 100)
+
+
+def connection_with(rows: int, folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / "state.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    for statements in MIGRATIONS:
+        for statement in statements:
+            connection.execute(statement)
+    store(connection, rows)
+    return connection
+
+
+def store(connection: sqlite3.Connection, rows: int) -> None:
+    works = [Row(ROWS, row_of(f"req_{make_ordered()}")) for _ in range(rows)]
+    write_batch(connection, [Job(work) for work in works])
+
+
+def row_of(request_id: str) -> tuple[Any, ...]:
+    record = RequestRecord(
+        request_id, 1.8e9, "claude-cli/2.1.0", "messages", "claude-sonnet-4-5", "claude-sonnet-4.5",
+        "d0af4cc4", True, 200, "answered", 14_972, 28, 0, 0, 0.01,
+    )  # fmt: skip
+    return (*record[:15], "{}", *record[16:])
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
+from kiroproxy.alarms import Alarms
+from kiroproxy.errors import InternalError, Kind, RequestError, UpstreamTimeoutError
 
 RETRY_S: Final = 5.0
 _LEAST_LINE: Final = 16
@@ -36,11 +37,12 @@ class Admission:
         self.configure(places, wait_s, session_s)
         # A future is done when its place has been handed over; ``active`` counts it by then.
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._alarms: Alarms | None = None  # of the loop that runs by the first session
         self.active = 0
 
     def configure(self, places: int, wait_s: float, session_s: float) -> None:
         """For those who come from now on; who waits in line or works keeps what it has."""
-        self._places = places
+        self.places = places
         self._wait_s = wait_s
         self._session_s = session_s
 
@@ -49,6 +51,13 @@ class Admission:
         """Requests in line."""
         return len(self._line)
 
+    @property
+    def alarms(self) -> Alarms:
+        """The deadlines of answers under way."""
+        if self._alarms is None:
+            self._alarms = Alarms(asyncio.get_running_loop())
+        return self._alarms
+
     def place(self) -> _Place:
         """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
         return _Place(self)
@@ -56,17 +65,13 @@ class Admission:
     def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
         """The block, cut off after ``limit`` or the longest time any answer may take. Raises
         UpstreamTimeoutError."""
-        return _Session(min(limit, TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")))
+        if self._session_s < limit.seconds:
+            limit = TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")
+        return _Session(limit, self.alarms)
 
-    async def enter(self) -> None:
+    async def queue(self) -> None:
         """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
-        if 0 < self._places <= self.active:
-            await self._queue()
-        else:
-            self.active += 1
-
-    async def _queue(self) -> None:
-        if len(self._line) >= max(self._places, _LEAST_LINE):
+        if len(self._line) >= max(self.places, _LEAST_LINE):
             raise _busy()
         call = asyncio.get_running_loop().create_future()
         self._line[call] = None
@@ -100,34 +105,49 @@ class _Place:
         self._admission = admission
 
     async def __aenter__(self) -> None:
-        await self._admission.enter()
+        admission = self._admission
+        if 0 < admission.places <= admission.active:
+            await admission.queue()
+        else:
+            admission.active += 1
 
     async def __aexit__(self, *_: object) -> None:
         self._admission.leave()
 
 
 class _Session:
-    """``asyncio.timeout`` with our own error."""
+    """``asyncio.timeout`` with our own error, and without a timer of its own."""
 
-    __slots__ = ("_limit", "_timeout")
+    __slots__ = ("_alarms", "_cancelling", "_is_over", "_limit", "_task")
 
-    def __init__(self, limit: TimeLimit) -> None:
+    def __init__(self, limit: TimeLimit, alarms: Alarms) -> None:
         self._limit = limit
-        self._timeout = asyncio.timeout(limit.seconds)
+        self._alarms = alarms
+        self._is_over = False
 
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise InternalError("a session outside of a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._alarms.set(self, self._limit.seconds)
 
-    async def __aexit__(
+    def ring(self) -> None:
+        self._is_over = True
+        self._task.cancel()
+
+    def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        try:
-            await self._timeout.__aexit__(exc_type, exc_val, exc_tb)
-        except TimeoutError:
-            exc_type = TimeoutError
+        self._alarms.drop(self)
+        if self._is_over and self._task.uncancel() <= self._cancelling:
+            # Nobody else wants to end the task.
+            if exc_type is asyncio.CancelledError:
+                exc_type = TimeoutError
         if exc_type is not None and issubclass(exc_type, TimeoutError):
             limit = self._limit
             raise UpstreamTimeoutError(

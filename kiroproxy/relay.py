@@ -16,11 +16,10 @@ streaming it is raised, and the handler turns it into the dialect's error event.
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from kiroproxy import trylog
 from kiroproxy.accounts import AccountManager, Lease
@@ -43,6 +42,7 @@ from kiroproxy.errors import (
     let_go,
 )
 from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.ids import make_uuid
 from kiroproxy.kiro.events import EventParser
 from kiroproxy.kiro.replies import Action, Health, Remedy, prompt_too_long
 from kiroproxy.kiro.websearch import (
@@ -56,6 +56,8 @@ from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.usage import Trace
+
+_CUT_OFF: Final = InternalError("cut off")  # says nothing about the account
 
 
 class Delivery(Protocol):
@@ -174,12 +176,12 @@ class Relay:
         """Deliver the answer to ``turn``. Raises KiroProxyError; ``delivery.committed`` then tells
         whether part of the answer is already out. ``trace`` is kept up to date meanwhile."""
         tries = Tries()
-        invocation_id = str(uuid.uuid4())
+        invocation_id = make_uuid()
         attempt = self._search if query_of(turn) else self._generate
         lease = await self._accounts.lease(
             conversation_id(turn), tries.excluded, self._aliases.get(turn.model, turn.model)
         )
-        failure: KiroProxyError | None = InternalError("cut off")  # says nothing about the account
+        failure: KiroProxyError | None = _CUT_OFF
         try:
             while True:
                 tries.number += 1

@@ -7,8 +7,9 @@ that fails or is cancelled ends the answer as any failure does: with an error, n
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from kiroproxy.api.events import SEARCH, AnswerEvent, Ending, SearchHit, Stop, Usage
 from kiroproxy.api.search import (
@@ -48,14 +49,14 @@ class SearchingRelay:
     def __init__(self, relay: Answering) -> None:
         self._relay = relay
 
-    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
+    def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Coroutine[Any, Any, Outcome]:
         """As ``Relay.answer``."""
         if (direct := without_model(turn)) is not None:
-            return await self._relay.answer(direct, delivery, trace)
+            return self._relay.answer(direct, delivery, trace)
         search = on_offer(turn)
         if search is None:
-            return await self._relay.answer(with_past_in_words(turn), delivery, trace)
-        return await _Searching(self._relay, turn, search, delivery, trace).answer()
+            return self._relay.answer(with_past_in_words(turn), delivery, trace)
+        return _Searching(self._relay, turn, search, delivery, trace).answer()
 
 
 class _Searching:

@@ -9,7 +9,8 @@ end (length, refusal) pass as they are: the stop reason tells the client.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from kiroproxy.api.events import AnswerEvent, Ending, Stop
 from kiroproxy.api.repair import HeldText, asked_again, faults_of, mismatch
@@ -25,10 +26,13 @@ class StructuredRelay:
     def __init__(self, relay: Answering) -> None:
         self._relay = relay
 
-    async def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
+    def answer(self, turn: Turn, delivery: Delivery, trace: Trace) -> Coroutine[Any, Any, Outcome]:
         """As ``Relay.answer``. Raises SchemaMismatchError too."""
         if turn.output_schema is None:
-            return await self._relay.answer(turn, delivery, trace)
+            return self._relay.answer(turn, delivery, trace)
+        return self._fitting(turn, delivery, trace)
+
+    async def _fitting(self, turn: Turn, delivery: Delivery, trace: Trace) -> Outcome:
         first = _Held(delivery)
         outcome = await self._relay.answer(turn, first, trace)
         faults = first.faults(turn, outcome.ending)

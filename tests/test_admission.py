@@ -123,9 +123,31 @@ async def test_no_limit() -> None:
 async def test_session_is_cut_off() -> None:
     admission = Admission(1, LONG_S, 0.01)
     with pytest.raises(UpstreamTimeoutError, match="SESSION_TIMEOUT_MINUTES"):
-        async with admission.place(), admission.session():
-            await asyncio.Event().wait()
+        async with admission.place():
+            with admission.session():
+                await asyncio.Event().wait()
     assert admission.active == 0
+    await asyncio.sleep(0)  # the task is not cancelled any more
+
+
+async def test_who_cancels_a_session_sees_it_cancelled() -> None:
+    admission = Admission(1, LONG_S, LONG_S)
+
+    async def answer() -> None:
+        with admission.session():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(answer())
+    await turns()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_an_error_inside_a_session_stays_what_it_is() -> None:
+    admission = Admission(1, LONG_S, LONG_S)
+    with pytest.raises(RequestError, match="too long"), admission.session():
+        raise RequestError("too long")
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["come", "go", "cancel"]), st.integers(0, 9)))

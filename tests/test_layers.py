@@ -35,8 +35,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("http", "kiro"),
     ("net", "eventstream"),
     (
+        "alarms",
         "errors",
         "config",
+        "ids",
         "board",
         "clock",
         "logs",

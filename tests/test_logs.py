@@ -222,3 +222,18 @@ def test_sparing_bounds_the_lines_of_a_period_and_says_what_was_left_out() -> No
     assert [sparing.left_out() for _ in range(3)] == [3, 0, None]
     now_s = 30.0
     assert sparing.left_out() == 1
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_saying_is_logging(format: str, restored: None) -> None:
+    logger = logging.getLogger("kiroproxy.access")
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.setup(Log(format=format, level="warning"))
+    logs.say(logger, logging.INFO, "not asked for", {"a": 1})
+    logs.say(logger, logging.WARNING, "failed", {"status": 500, "key": "ksk_" + "k" * 32})
+    logger.warning("failed", extra={"fields": {"status": 500, "key": "ksk_" + "k" * 32}})
+    said, logged = stream.getvalue().splitlines()
+    at = said.index("warning")
+    assert said[at:] == logged[at:]
+    assert "***" in said

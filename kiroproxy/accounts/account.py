@@ -99,6 +99,7 @@ class Account:
         self.last_used = 0
         self._shop = workshop
         self._rejected: Secret | None = None
+        self._identity: tuple[Credential, Identity] | None = None  # made of that credential
         self._renewal: asyncio.Task[KiroProxyError | None] | None = None
         self._renewal_failures = 0
         self._storing: asyncio.Task[None] | None = None
@@ -127,6 +128,11 @@ class Account:
         self._settle()
         return self.status.state in ABLE
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it is able and its pace lets a request start now."""
+        return self.is_able and self.pace.wait_s(self._shop.clock.monotonic()) <= 0
+
     def view(self) -> AccountView:
         self._settle()
         return AccountView(
@@ -150,10 +156,13 @@ class Account:
 
     def identity(self) -> Identity:
         """Who calls are made as now. Raises CredentialError when there is no token at all."""
-        credential, access = self.credential, self.credential.tokens.access
+        credential = self.credential
+        if self._identity is not None and self._identity[0] is credential:
+            return self._identity[1]
+        access = credential.tokens.access
         if access is None:
             raise CredentialError(f"{self.label}: has no access token")
-        return Identity(
+        identity = Identity(
             kind=credential.kind,
             token=access,
             profile_arn=None if credential.builder_id else credential.tokens.profile_arn,
@@ -162,6 +171,20 @@ class Account:
             region_override=credential.region_override,
             account_id=self.id,
         )
+        self._identity = credential, identity
+        return identity
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether ``prepare`` would return at once."""
+        return self.has_token and self.catalogue.is_fresh and not lacks_profile(self.credential)
+
+    async def prepare(self) -> None:
+        """Wait for what a request needs: a token, perhaps a profile, a first catalogue. Errors as
+        ``ensure_token``."""
+        await self.ensure_token()
+        await self.ensure_profile()
+        await self.catalogue.update(self._shop.settings.catalogue_wait_s)
 
     def now(self) -> Now:
         clock = self._shop.clock

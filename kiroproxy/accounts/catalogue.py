@@ -10,7 +10,7 @@ from typing import Final
 from kiroproxy.accounts.tasks import Tasks
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError
-from kiroproxy.kiro.models import FALLBACK, MAX_KNOWN_NAME, ModelInfo, offers
+from kiroproxy.kiro.models import FALLBACK, MAX_KNOWN_NAME, ModelInfo, offers, resolve
 
 _log = logging.getLogger("kiroproxy.accounts")
 
@@ -27,6 +27,7 @@ class Catalogue:
     ) -> None:
         self.models: Sequence[ModelInfo] = FALLBACK
         self._asked: dict[str, bool] = {}  # of names: whether the list offers them
+        self._resolved: dict[str, ModelInfo] = {}
         self._clock = clock
         self._tasks = tasks
         self._fetch = fetch
@@ -50,6 +51,22 @@ class Catalogue:
                 self._asked[name] = answer
         return answer
 
+    def resolve(self, name: str) -> ModelInfo:
+        """The list's entry for a requested name; names nobody knows pass through."""
+        found = self._resolved.get(name)
+        if found is None:
+            found = resolve(name, self.models)
+            if len(name) <= MAX_KNOWN_NAME:
+                if len(self._resolved) >= _MAX_ASKED:
+                    self._resolved.clear()
+                self._resolved[name] = found
+        return found
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``update`` has nothing to start and nothing to wait for."""
+        return self.is_known and self._clock.monotonic() < self._fresh_until_s
+
     def forget_age(self) -> None:
         """The account refused a model of the list: fetch it again at the next chance."""
         self._fresh_until_s = min(self._fresh_until_s, self._clock.monotonic())
@@ -71,6 +88,7 @@ class Catalogue:
             if models:
                 self.models, keep_s = list(models), KEEP_S
                 self._asked.clear()
+                self._resolved.clear()
         finally:
             self._fresh_until_s = self._clock.monotonic() + keep_s
             self._task = None

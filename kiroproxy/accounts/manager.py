@@ -9,8 +9,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kiroproxy.accounts.account import Account, Workshop
 from kiroproxy.accounts.entries import Credential
@@ -32,7 +31,7 @@ from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
 from kiroproxy.kiro.identity import Identity
-from kiroproxy.kiro.models import FALLBACK, ModelInfo, resolve
+from kiroproxy.kiro.models import FALLBACK, ModelInfo
 
 _log = logging.getLogger("kiroproxy.accounts")
 
@@ -43,9 +42,9 @@ _LOOK_S: Final = 0.05  # room that was there may be another's a moment later
 _GONE: Final = frozenset({State.DISABLED, State.REVOKED, State.SUSPENDED})
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to make one request as an account. ``models``: its catalogue at this moment.
+class Lease(NamedTuple):
+    """The right to make one request as an account. ``models``: its catalogue at this moment; ``model``:
+    the catalogue's entry for a requested name (names nobody knows pass through).
 
     ``exclude``: accounts that this request has tried before. ``number`` tells the manager which right
     it is; it stays the same when the account's token is renewed for the request."""
@@ -54,15 +53,12 @@ class Lease:
     label: str
     identity: Identity
     models: Sequence[ModelInfo]
+    model: Callable[[str], ModelInfo]
     session: str
     exclude: frozenset[str]
     number: int
     wanted: str = ""
     was_renewed: bool = False
-
-    def model(self, name: str) -> ModelInfo:
-        """The catalogue's entry for a requested name; names nobody knows pass through."""
-        return resolve(name, self.models)
 
 
 class AccountManager:
@@ -143,12 +139,11 @@ class AccountManager:
         for the chosen account's own renewal at most (if that fails the next one is taken), and for a
         bounded time while every able account serves as many requests as it may.
         """
-        return await self._lease(session, exclude, wanted)
-
-    async def _lease(self, session: str, exclude: frozenset[str], wanted: str) -> Lease:
         tried = exclude
         while True:
-            number = await self._claim(session, tried | self._lacking(wanted, tried))
+            number = self._claim_home(session, tried, wanted)
+            if not number:
+                number = await self._claim(session, tried | self._lacking(wanted, tried))
             account = self._held[number]
             try:
                 lease = await self._open(account, session, exclude, number, wanted)
@@ -197,7 +192,7 @@ class AccountManager:
             pass  # its state says why
         self._free(lease.number)
         exclude = lease.exclude | {lease.account_id}
-        return await self._lease(lease.session, exclude, lease.wanted)
+        return await self.lease(lease.session, exclude, lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
         """How the last try with the lease ended; None: with an answer. Only the first release of a
@@ -217,14 +212,14 @@ class AccountManager:
         *,
         was_renewed: bool = False,
     ) -> Lease:
-        await account.ensure_token()
-        await account.ensure_profile()
-        await account.catalogue.update(self._settings.catalogue_wait_s)
+        if not account.is_prepared:
+            await account.prepare()
         return Lease(
             account.id,
             account.label,
             account.identity(),
             account.catalogue.models,
+            account.catalogue.resolve,
             session,
             exclude,
             number,
@@ -233,6 +228,16 @@ class AccountManager:
         )
 
     # -- room: how many requests an account serves
+
+    def _claim_home(self, session: str, tried: frozenset[str], wanted: str) -> int:
+        """Room on the conversation's own account, which ``choose`` would take as well: nearly every request
+        goes there, and none of them has to look at all the others. 0 when it takes a choice."""
+        account = self._accounts.get(self._sessions.get(session, ""))
+        if account is None or self._room or account.id in tried or not account.has_room:
+            return 0
+        if wanted and not account.catalogue.may_offer(wanted):
+            return 0
+        return self._begin(account)
 
     async def _claim(self, session: str, tried: frozenset[str]) -> int:
         """Room on an able account, under a number of its own. Raises NoAccountError."""
@@ -271,10 +276,11 @@ class AccountManager:
     def _maybe_claim(self, session: str, tried: frozenset[str]) -> int:
         """0 when there is no room."""
         account_id = self._choose(session, tried)
-        if account_id is None:
-            return 0
+        return 0 if account_id is None else self._begin(self._accounts[account_id])
+
+    def _begin(self, account: Account) -> int:
         number = next(self._numbers)
-        account = self._held[number] = self._accounts[account_id]
+        self._held[number] = account
         account.last_used = number
         account.pace.begin(self._clock.monotonic())
         return number

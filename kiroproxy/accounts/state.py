@@ -27,6 +27,8 @@ from kiroproxy.errors import Kind
 class State(enum.Enum):
     """``value`` is what people and metrics see."""
 
+    __hash__ = object.__hash__  # the same, without a call: tables are read with every request
+
     READY = "ready"
     REFRESHING = "refreshing"
     COOLING = "cooling"

@@ -46,6 +46,12 @@ from kiroproxy.kiro.replies import is_length_stop
 _kind: Final = operator.itemgetter(0)
 _text: Final = operator.itemgetter(1)
 _WORTH_SPLITTING: Final = 3
+
+
+def _is_text(event: kiro.KiroEvent) -> bool:
+    return event[0] == kiro.TEXT and bool(event[1])
+
+
 _KIRO_TEXT: Final = kiro.TEXT  # a global is found faster than a module's attribute
 MAX_WAITING_EVENTS: Final = 100_000  # behind one open tool call; each is a few words of text
 
@@ -108,6 +114,9 @@ class Answer:
                     self.content_seen = self._seen.text = True
                 return [(TEXT, text) for text in texts]
             if len(texts) >= _WORTH_SPLITTING and len(texts) < len(events):
+                first = events[: len(texts)]
+                if all(map(_is_text, first)):  # as a short answer has it: text, then its figures
+                    return self.feed(first) + self._feed_slowly(events[len(texts) :])
                 return self._feed_runs(events)
         return self._feed_slowly(events)
 

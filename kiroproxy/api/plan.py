@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPlan:
+class AnswerPlan(NamedTuple):
     """``split_thinking``: tags were asked for, so look for them. ``show_thinking``: False drops the text
     of thinking (the client asked for it to be omitted, or did not ask for thinking at all).
     ``tool_names``: upstream name → client's name, for renamed tools only. ``strip_fence``: the client
@@ -23,7 +22,7 @@ class AnswerPlan:
     context_window: int
     split_thinking: bool = False
     show_thinking: bool = True
-    tool_names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
+    tool_names: Mapping[str, str] = _NO_NAMES
     stop_sequences: tuple[str, ...] = ()
     max_tokens: int | None = None
     strip_fence: bool = False

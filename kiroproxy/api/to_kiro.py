@@ -49,6 +49,7 @@ from kiroproxy.api.turn import (
     ToolChoiceKind,
     Turn,
 )
+from kiroproxy.ids import uuid_of
 from kiroproxy.kiro import request as wire
 from kiroproxy.kiro.fields import Wish, native_fields
 from kiroproxy.kiro.models import ModelInfo
@@ -376,4 +377,4 @@ def _uuid_of(*parts: str) -> str:
     for part in parts:
         digest.update(part.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
-    return str(uuid.UUID(bytes=digest.digest(), version=4))
+    return uuid_of(digest.digest())

@@ -35,6 +35,7 @@ MAX_KNOWN_HEADS: Final = 2_048
 MAX_KNOWN_HEAD_BYTES: Final = 1_024
 
 _unpack_checksum = CHECKSUM.unpack_from
+_unpack_prelude = PRELUDE.unpack_from
 
 #: Of a frame: its length, offset of the payload, header block, checksum over all before the payload.
 _Head = tuple[int, int, bytes, int]
@@ -114,7 +115,10 @@ class FrameDecoder:
         end = len(data)
         need = PRELUDE_BYTES
         while end - at >= PRELUDE_BYTES:
-            head = known.get(data[at : at + head_bytes]) or self._check_head(data, at)
+            head = known.get(data[at : at + head_bytes])
+            if head is None:  # the next guess is the length that it claims
+                head_bytes = PRELUDE_BYTES + _unpack_prelude(data, at)[1]
+                head = known.get(data[at : at + head_bytes]) or self._check_head(data, at)
             total, head_bytes, headers, checksum = head
             if end - at < total:
                 need = total

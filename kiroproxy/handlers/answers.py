@@ -123,23 +123,21 @@ class AnswerHandler:
 
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
         said = self._prompts.open(request.id, request.body) if self._prompts else None
-        turn = await self._turn(request)
+        if self._read is not None:
+            turn = await self._read(request)
+        else:
+            turn = self._dialect.parse(request.body, request.headers.get)
         trace.model, trace.stream = turn.model, turn.stream
         if self._serving.strict:
             refuse_ignored(turn)
         await self._serving.system_prompt.apply(turn)
         async with self._admission.place():
-            await self._finisher.finish(turn)
+            if turn.unfinished:
+                await self._finisher.finish(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, trace, said)
                 return None
             return await self._whole(request, turn, trace, said)
-
-    async def _turn(self, request: Request) -> Turn:
-        """What ``read`` makes of the request, where a dialect needs more than its text; else its parser."""
-        if self._read is not None:
-            return await self._read(request)
-        return self._dialect.parse(request.body, request.headers.get)
 
     async def _stream(
         self,
@@ -158,11 +156,12 @@ class AnswerHandler:
             ping=encoder.ping,
             ping_interval_s=self._serving.ping_interval_s,
             on_start=lambda: encoder.start(usage),
+            alarms=self._admission.alarms,
         )
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         held = HeldStreamDelivery(delivery) if self._serving.whole_streams else None
         try:
-            async with self._admission.session(self._limit(turn)):
+            with self._admission.session(self._limit(turn)):
                 outcome = await self._relay.answer(turn, recorded(held or delivery, said), trace)
             if held is not None:
                 held.release()
@@ -192,7 +191,7 @@ class AnswerHandler:
         answer_id = self._dialect.make_id(request.id)
         created = self._now()
         delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        async with self._admission.session(self._limit(turn)):
+        with self._admission.session(self._limit(turn)):
             outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 
@@ -18,6 +19,12 @@ from kiroproxy.upstream import UpstreamResponse
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.:\[\]-]")
 _MOST_NAMES = 40
+_MOST_CHARS = 100
+
+
+@functools.lru_cache(maxsize=256)
+def _shown(name: str) -> bytes:
+    return _NOT_A_NAME.sub("?", name).encode("ascii")
 
 
 class AnswerHeaders:
@@ -42,8 +49,8 @@ class AnswerHeaders:
             refuse_ignored(self._turn)
         self.items[self._fixed :] = [
             *self._ignored(),
-            (b"x-kiroproxy-account", _NOT_A_NAME.sub("?", account_id).encode("ascii")),
-            (b"x-kiroproxy-model", _NOT_A_NAME.sub("?", model_id)[:100].encode("ascii")),
+            (b"x-kiroproxy-account", _shown(account_id[:_MOST_CHARS])),
+            (b"x-kiroproxy-model", _shown(model_id[:_MOST_CHARS])),
         ]
 
     def _ignored(self) -> list[RawHeader]:
@@ -126,7 +133,7 @@ class WholeDelivery:
     def __init__(self, make_fold: Callable[[], AnswerFold], headers: AnswerHeaders) -> None:
         self._headers = headers
         self._make_fold = make_fold
-        self._fold = make_fold()
+        self._fold: AnswerFold  # of the try under way
 
     def begin(self, account_id: str, model_id: str) -> None:
         self._headers.set(account_id, model_id)

@@ -6,7 +6,6 @@ raised or returned here is the refusal the client gets.
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
@@ -16,6 +15,7 @@ from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
 from kiroproxy.http.messages import Headers, Request
 from kiroproxy.http.router import Check, Match
 from kiroproxy.http.shared import Shared
+from kiroproxy.ids import make_ordered
 
 _NO_MATCH: Final = Match()
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -137,7 +137,7 @@ class Incoming:
 
     def request(self, body: bytes, peer: str) -> Request:
         """For the handler, or for the one who words a refusal: of what did not parse it has but an id."""
-        request_id = f"req_{secrets.token_hex(12)}"
+        request_id = f"req_{make_ordered()}"
         if self.head is None:
             return Request("", "", "", Headers(), b"", request_id, peer)
         return self.head.to_request(body, request_id, peer)

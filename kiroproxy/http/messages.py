@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 RawHeader = tuple[bytes, bytes]
+
+
+@functools.lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    """A name as ``Headers`` keeps it. Those that are asked for are few, and asked for all the time."""
+    return name.lower().encode("latin-1")
 
 
 class Headers:
@@ -27,12 +34,12 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The first value of ``name`` as text (latin-1, as HTTP has it), or None."""
-        value = self._first.get(name.lower().encode("latin-1"))
+        value = self._first.get(_key(name))
         return None if value is None else value.decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
         """All values of ``name``, in order."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _key(name)
         return [value.decode("latin-1") for key, value in self.raw if key == wanted]
 
     def __iter__(self) -> Iterator[RawHeader]:

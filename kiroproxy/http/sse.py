@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from kiroproxy.alarms import Alarms
 from kiroproxy.http.exchange import Exchange
 from kiroproxy.http.messages import RawHeader
 
@@ -18,11 +19,12 @@ class SSEWriter:
     makes the opening events, ``ping`` something harmless for every ``ping_interval_s`` seconds
     without a write; the first ping is due that long after construction and starts the answer.
 
-    Must be made on the running loop. Pings stop at ``end``, ``abort`` and ``close``, and when the
-    exchange is finished in any other way.
+    Must be made on the running loop, to which ``alarms`` belongs. Pings stop at ``end``, ``abort`` and
+    ``close``, and when the exchange is finished in any other way.
     """
 
     __slots__ = (
+        "_alarms",
         "_exchange",
         "_headers",
         "_interval_s",
@@ -30,7 +32,6 @@ class SSEWriter:
         "_loop",
         "_on_start",
         "_ping",
-        "_timer",
         "_write",
         "started",
     )
@@ -43,6 +44,7 @@ class SSEWriter:
         ping: Callable[[], bytes],
         ping_interval_s: float,
         on_start: Callable[[], bytes],
+        alarms: Alarms | None = None,
     ) -> None:
         self._exchange = exchange
         self._headers = headers
@@ -53,9 +55,8 @@ class SSEWriter:
         self._write = exchange.write
         self._loop = asyncio.get_running_loop()
         self._last_s = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(
-            ping_interval_s, self._on_timer
-        )
+        self._alarms = alarms or Alarms(self._loop)
+        self._alarms.set(self, ping_interval_s)
 
     def begin(self) -> None:
         """Send head and opening events now. Idempotent."""
@@ -83,18 +84,15 @@ class SSEWriter:
 
     def close(self) -> None:
         """Stop the pings; the exchange stays as it is. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarms.drop(self)
 
     def _start(self, data: bytes) -> None:
         self.started = True
         self._exchange.start(_OK, self._headers, self._on_start() + data)
         self._last_s = self._loop.time()
 
-    def _on_timer(self) -> None:
-        """One timer for the whole stream: writes only note the time, and this looks at it."""
-        self._timer = None
+    def ring(self) -> None:
+        """One deadline for the whole stream: writes only note the time, and this looks at it."""
         if self._exchange.finished:
             return
         due_s = self._last_s + self._interval_s
@@ -103,4 +101,4 @@ class SSEWriter:
             if not self._exchange.write_paused:  # it has unread events enough
                 self.write(self._ping())
             due_s = now_s + self._interval_s
-        self._timer = self._loop.call_at(due_s, self._on_timer)
+        self._alarms.set(self, due_s - now_s)

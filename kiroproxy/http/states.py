@@ -19,6 +19,8 @@ from typing import Final
 class State(enum.Enum):
     """See the module's docstring."""
 
+    __hash__ = object.__hash__  # the same, without a call: tables are read with every step
+
     IDLE = "idle"
     HEAD = "head"
     BODY = "body"
@@ -30,6 +32,8 @@ class State(enum.Enum):
 
 class Step(enum.Enum):
     """What can happen to a connection."""
+
+    __hash__ = object.__hash__  # the same, without a call: tables are read with every step
 
     BYTES = "bytes"  # the first byte of a request
     BODY = "body"  # a head is complete, its body is not

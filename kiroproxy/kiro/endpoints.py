@@ -5,6 +5,7 @@ The one door to everything about endpoints: hosts and refresh calls are re-expor
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -105,11 +106,20 @@ def _header_secret(secret: Secret) -> bytes:
 
 
 def _common_headers(identity: Identity, invocation_id: str, attempt: int, most: int) -> Headers:
+    return [*_caller_headers(identity), *_try_headers(invocation_id, attempt, most)]
+
+
+def _caller_headers(identity: Identity) -> Headers:
     return [
         *auth_headers(identity),
         (b"user-agent", USER_AGENT),
         (b"x-amz-user-agent", USER_AGENT),
         (b"x-amzn-codewhisperer-optout", b"true"),
+    ]
+
+
+def _try_headers(invocation_id: str, attempt: int, most: int) -> Headers:
+    return [
         (b"amz-sdk-invocation-id", invocation_id.encode("ascii")),
         (b"amz-sdk-request", b"attempt=%d; max=%d" % (attempt, most)),
     ]
@@ -122,20 +132,30 @@ def chat_headers(
     invocation_id: str,
     attempt: int,
     max_attempts: int,
-    agent_mode: str = "vibe",
 ) -> Headers:
     """All headers of generateAssistantResponse but Host and Content-Length.
 
     ``invocation_id``: a UUID, kept over the attempts of one logical call.
     """
+    return [
+        *_lasting_chat_headers(identity, candidate),
+        *_try_headers(invocation_id, attempt, max_attempts),
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def _lasting_chat_headers(
+    identity: Identity, candidate: Candidate
+) -> tuple[tuple[bytes, bytes], ...]:
+    """What is the same in all requests of an account, until its token is renewed."""
     headers: Headers = [
         (b"content-type", _CONTENT_TYPE[candidate.binding]),
         (b"accept", b"application/vnd.amazon.eventstream"),
-        (b"x-amzn-kiro-agent-mode", agent_mode.encode("ascii")),
+        (b"x-amzn-kiro-agent-mode", b"vibe"),
     ]
     if candidate.binding is Binding.JSON10:
         headers.append((b"x-amz-target", _CHAT_TARGET))
-    return headers + _common_headers(identity, invocation_id, attempt, max_attempts)
+    return (*headers, *_caller_headers(identity))
 
 
 # --- the other calls ----------------------------------------------------------------------------

@@ -32,3 +32,7 @@ class Identity:
     builder_id: bool = False
     region_override: str | None = None  # KIRO_REGION or the entry's own choice
     account_id: str = ""
+
+    def __hash__(self) -> int:
+        """Cheap: what is worked out of an identity is looked up with every request."""
+        return hash(self.account_id)

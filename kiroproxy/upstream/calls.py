@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -28,7 +28,6 @@ from kiroproxy.kiro.endpoints import (
     Overrides,
     ProfileArn,
     RefreshInputs,
-    chat_candidates,
     chat_headers,
     control_candidates,
     mcp_call,
@@ -52,6 +51,7 @@ from kiroproxy.metrics import Metrics
 from kiroproxy.upstream.response import UpstreamResponse
 from kiroproxy.upstream.routes import (
     Route,
+    chat_routes,
     is_lasting,
     next_routes,
     plan_routes,
@@ -123,14 +123,14 @@ class KiroCalls:
 
     # -- chat
 
-    async def generate(
+    def generate(
         self,
         identity: Identity,
         encode: Callable[[str | None], bytes],
         *,
         invocation_id: str,
         attempt: int,
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """Send a conversation; returns a 200 whose content type is the event stream.
 
         ``encode`` makes the body for a profile ARN. ``attempt``: the caller's count, from 1. Raises
@@ -151,11 +151,11 @@ class KiroCalls:
             body = encode(route.profile_arn)
             url = route.candidate.chat_url
             response = await self._client.send("POST", url, headers, body, self._timeouts.chat)
-            if response.status == 200 and _media_type(response.headers) == STREAM_TYPE:
+            if response.status == 200 and _is_stream(response.headers):
                 return response
             raise await _refusal(response, identity)
 
-        return await self._walk(identity, "chat", self._chat_candidates(identity), send)
+        return self._walk(identity, "chat", self._chat_routes(identity, "chat"), send)
 
     async def mcp(self, identity: Identity, payload: bytes, limit_bytes: int) -> bytes:
         """A JSON-RPC call to the service's own tools; the reply's body. Errors as ``generate``."""
@@ -165,7 +165,7 @@ class KiroCalls:
             call = mcp_call(identity, route.candidate, route.profile_arn, invocation_id, payload)
             return await self._control(identity, call, limit_bytes)
 
-        return await self._walk(identity, "mcp", self._chat_candidates(identity), send)
+        return await self._walk(identity, "mcp", self._chat_routes(identity, "mcp"), send)
 
     # -- control plane
 
@@ -184,7 +184,7 @@ class KiroCalls:
                 pages.turn(parse_next_token(body))
             return models
 
-        return await self._walk(identity, "models", self._control_candidates(identity), send)
+        return await self._walk(identity, "models", self._control_routes(identity, "models"), send)
 
     async def usage_limits(self, identity: Identity) -> UsageLimits:
         """Plan and credits. Ask rarely. Raises UpstreamError or CredentialError."""
@@ -194,7 +194,7 @@ class KiroCalls:
             call = usage_call(identity, route.candidate, route.profile_arn, invocation_id)
             return parse_usage(await self._control(identity, call, MAX_CONTROL_BYTES))
 
-        return await self._walk(identity, "usage", self._control_candidates(identity), send)
+        return await self._walk(identity, "usage", self._control_routes(identity, "usage"), send)
 
     async def list_profiles(self, identity: Identity) -> list[ProfileArn]:
         """The profiles of a sign-in over all regions, without repeats, in the regions' order.
@@ -271,22 +271,23 @@ class KiroCalls:
 
     # -- the walk
 
-    def _chat_candidates(self, identity: Identity) -> tuple[Candidate, ...]:
-        return chat_candidates(identity, self._overrides.api)
+    def _chat_routes(self, identity: Identity, operation: str) -> list[Route]:
+        preferred = self._preferred.get((identity.account_id, operation))
+        return chat_routes(identity, self._overrides.api, preferred)
 
-    def _control_candidates(self, identity: Identity) -> tuple[Candidate, ...]:
-        return control_candidates(identity, self._overrides.api)
+    def _control_routes(self, identity: Identity, operation: str) -> list[Route]:
+        preferred = self._preferred.get((identity.account_id, operation))
+        return plan_routes(identity, control_candidates(identity, self._overrides.api), preferred)
 
     async def _walk(
         self,
         identity: Identity,
         operation: str,
-        candidates: Sequence[Candidate],
+        routes: list[Route],
         send: Callable[[Route], Awaitable[_T]],
     ) -> _T:
         """The first route that works; see ``routes`` for when the next one is tried."""
         key = (identity.account_id, operation)
-        routes = plan_routes(identity, candidates, self._preferred.get(key))
         errors: list[KiroProxyError] = []
         while routes:
             route = routes.pop(0)
@@ -333,8 +334,9 @@ class _Pages:
         self._seen.add(token or "")
 
 
-def _media_type(headers: Headers) -> str:
-    return (headers.get("content-type") or "").partition(";")[0].strip().lower()
+def _is_stream(headers: Headers) -> bool:
+    kind = headers.get("content-type") or ""
+    return kind == STREAM_TYPE or kind.partition(";")[0].strip().lower() == STREAM_TYPE
 
 
 async def _refusal(response: UpstreamResponse, identity: Identity) -> UpstreamRefusedError:

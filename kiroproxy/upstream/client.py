@@ -21,9 +21,9 @@ import asyncio
 import logging
 import math
 import ssl
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from kiroproxy.alarms import Alarms
 from kiroproxy.clock import Clock, SystemClock
 from kiroproxy.errors import StaleConnectionError, TransportError
 from kiroproxy.http.messages import RawHeader
@@ -41,8 +41,7 @@ _log = logging.getLogger("kiroproxy.upstream")
 _JOIN_BELOW_BYTES: Final = 64 * 1024  # above it copying the body costs more than a second write
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     origin: Origin
     target: str
@@ -70,6 +69,7 @@ class UpstreamClient:
     ) -> None:
         self._clock = clock or SystemClock()
         self._shows_paths = shows_paths
+        self._alarms = Alarms(asyncio.get_running_loop())
         self._dialer = Dialer(tls, proxies or ProxyTable({}), resolver)
         self.pool = Pool(pool_limits or PoolLimits(), self._clock, self._dialer.dial)
 
@@ -139,7 +139,7 @@ class UpstreamClient:
             connection = await self._connect(request.origin, timeouts, fresh=fresh)
         monotonic, release = self._clock.monotonic, self.pool.release
         response = UpstreamResponse(
-            connection, head_reader, timeouts, started_at_s, monotonic, release
+            connection, head_reader, timeouts, started_at_s, monotonic, release, self._alarms
         )
         response.begin(_writes(head_reader.request, request.body), is_checked=is_checked)
         await response.head_arrived()

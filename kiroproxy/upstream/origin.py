@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from kiroproxy.errors import ConfigError
@@ -12,9 +12,9 @@ from kiroproxy.errors import ConfigError
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host (lower case, no brackets) and port: connections are shared within one."""
+class Origin(NamedTuple):
+    """Scheme, host (lower case, no brackets) and port: connections are shared within one. A tuple, since it
+    is looked up in tables several times a request."""
 
     scheme: str
     host: str

@@ -130,11 +130,13 @@ class Pool:
         connection.idle_since_s = self._clock.monotonic()
         self._idle[connection] = None
         self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
-        self._serve_waiters()
+        if self._waiters:
+            self._serve_waiters()
         self._tell("connection kept", connection)
         if len(self._idle) > self._limits.idle:
             self._drop(next(iter(self._idle)), "too many are idle")
-        self._arm_sweeper()
+        if self._sweeper is None:
+            self._arm_sweeper()
 
     async def aclose(self) -> None:
         """Close every connection, fail every waiter, and wait until the sockets are closed."""

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from kiroproxy.alarms import Alarms
 from kiroproxy.errors import (
     ConnectionLostError,
     InternalError,
@@ -53,6 +54,7 @@ class UpstreamResponse:
         started_at_s: float,
         monotonic: Callable[[], float],
         release: Callable[[Connection], None],
+        alarms: Alarms,
     ) -> None:
         self.status = 0
         self.headers = _NO_HEADERS
@@ -72,7 +74,7 @@ class UpstreamResponse:
         self._monotonic = monotonic
         self._release = release
         host = connection.origin.host
-        self._watch = Watch(timeouts, host, started_at_s, monotonic, self._fail, connection.loop)
+        self._watch = Watch(timeouts, host, started_at_s, monotonic, self._fail, alarms)
 
     # -- for the client
 

@@ -9,6 +9,7 @@ two that are about the profile ARN.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from kiroproxy.errors import (
     UpstreamRefusedError,
     UpstreamTimeoutError,
 )
-from kiroproxy.kiro.endpoints import Candidate, arn_choices
+from kiroproxy.kiro.endpoints import Candidate, arn_choices, chat_candidates
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.replies import Action, Health, Remedy
 
@@ -37,6 +38,23 @@ def plan_routes(
 ) -> list[Route]:
     """All routes in the order to try; ``preferred`` (what worked before) first if it is among them."""
     routes = [Route(host, arn) for host in candidates for arn in arn_choices(identity, host)]
+    return _beginning_with(preferred, routes)
+
+
+def chat_routes(
+    identity: Identity, override_url: str | None, preferred: Route | None = None
+) -> list[Route]:
+    """As ``plan_routes`` for the hosts of a conversation. Raises CredentialError."""
+    routes = list(_known_chat_routes(identity, override_url))
+    return routes if preferred is None else _beginning_with(preferred, routes)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_chat_routes(identity: Identity, override_url: str | None) -> tuple[Route, ...]:
+    return tuple(plan_routes(identity, chat_candidates(identity, override_url)))
+
+
+def _beginning_with(preferred: Route | None, routes: list[Route]) -> list[Route]:
     if preferred in routes:
         routes.remove(preferred)
         routes.insert(0, preferred)

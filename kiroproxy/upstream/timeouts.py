@@ -8,17 +8,17 @@
     idle         between two reads of the body; stands still while the reader has us paused
     total        from send() to the end of the message
 
-The timer is re-armed only when it fires or when a new phase ends sooner: a read costs one look at
-the clock and one store.
+All exchanges share a timer (``alarms``). It is looked at only when it fires or when a new phase ends
+sooner: a read costs one look at the clock and one store.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kiroproxy.alarms import Alarms
 from kiroproxy.errors import UpstreamTimeoutError
 
 
@@ -54,15 +54,14 @@ class Watch:
     """Watches one exchange from the written request to the end of the message."""
 
     __slots__ = (
+        "_alarms",
         "_armed_for_s",
         "_expire",
         "_host",
-        "_loop",
         "_monotonic",
         "_paused_at_s",
         "_phase",
         "_timeouts",
-        "_timer",
         "_total_at_s",
         "last_read_at_s",
     )
@@ -74,9 +73,9 @@ class Watch:
         started_at_s: float,
         monotonic: Callable[[], float],
         expire: Callable[[UpstreamTimeoutError], None],
-        loop: asyncio.AbstractEventLoop,
+        alarms: Alarms,
     ) -> None:
-        self._loop = loop
+        self._alarms = alarms
         self._timeouts = timeouts
         self._host = host
         self._monotonic = monotonic
@@ -84,7 +83,6 @@ class Watch:
         self._total_at_s = started_at_s + timeouts.total_s
         self._phase = "first_byte"
         self._paused_at_s: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._armed_for_s = math.inf
         self.last_read_at_s = 0.0  # the owner sets it at each read
 
@@ -114,13 +112,8 @@ class Watch:
 
     def stop(self) -> None:
         """For good. Nobody is told any more, and who would have been is not held by this."""
-        self._disarm()
+        self._alarms.drop(self)
         self._expire = _nobody
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _due(self) -> tuple[float, str]:
         """When the next clock runs out, and which."""
@@ -133,16 +126,12 @@ class Watch:
         return self._total_at_s, "total"
 
     def _arm(self) -> None:
-        self._disarm()
-        self._armed_for_s, _ = self._due()
-        if self._armed_for_s < math.inf:
-            delay_s = max(0.0, self._armed_for_s - self._monotonic())
-            self._timer = self._loop.call_later(delay_s, self._fire)
+        self._armed_for_s = due_at_s = self._due()[0]
+        self._alarms.set(self, max(0.0, due_at_s - self._monotonic()))
 
-    def _fire(self) -> None:
+    def ring(self) -> None:
         due_at_s, phase = self._due()
         if due_at_s <= self._monotonic():
-            self._timer = None
             self._expire(timeout_error(phase, self._host, self._timeouts))
         else:
             self._arm()

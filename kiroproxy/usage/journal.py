@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Final
 from kiroproxy.api.events import Ending, Usage
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, StorageError
+from kiroproxy.logs import say
 from kiroproxy.metrics import Metrics
 from kiroproxy.usage.feed import Feed
 from kiroproxy.usage.ledger import Ledger
@@ -25,8 +27,12 @@ _MAX_ERROR: Final = 500
 
 def client_name(user_agent: str | None) -> str:
     """Who asks, from the first product of its User-Agent: ``claude-cli/2.1.0``; empty when unnamed."""
-    first = (user_agent or "").split(" ", 1)[0]
-    return _NOT_A_CLIENT.sub("?", first)[:_MAX_NAME]
+    return _fit((user_agent or "").split(" ", 1)[0][:_MAX_NAME])
+
+
+@functools.lru_cache(maxsize=256)
+def _fit(name: str) -> str:
+    return _NOT_A_CLIENT.sub("?", name)
 
 
 class Journal:
@@ -106,7 +112,7 @@ class Journal:
         self._feed.publish(record)
         level = logging.WARNING if result is Result.FAILED else logging.INFO
         if _log.isEnabledFor(level):
-            _log.log(level, result.value, extra={"fields": {**_log_fields(record), **notes}})
+            say(_log, level, result.value, {**_log_fields(record), **notes})
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]

@@ -7,7 +7,6 @@ Sums are made there too, and kept for a while in proportion to what they cost.
 from __future__ import annotations
 
 import functools
-import operator
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -30,12 +29,7 @@ _KEEP_FACTOR: Final = 20  # a sum that took 50 ms is asked again after a second
 _KEEP_LEAST_S: Final = 0.5
 _MOST_GROUPS: Final = 50
 
-_COLUMNS: Final = (
-    "id", "time_epoch_s", "client", "dialect", "model", "upstream_model", "account", "stream",
-    "status", "outcome", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
-    "credits", "sources", "first_token_ms", "total_ms", "tries", "error_kind", "error",
-)  # fmt: skip
-_values: Final = operator.attrgetter(*_COLUMNS)
+_COLUMNS: Final = RequestRecord._fields
 _SOURCES: Final = _COLUMNS.index("sources")
 _NAMES: Final = ", ".join(_COLUMNS)
 _ROWS: Final = Rows("requests", _COLUMNS)
@@ -148,7 +142,7 @@ class Ledger:
 
 
 def _row_of(record: RequestRecord) -> tuple[Any, ...]:
-    row = list(_values(record))
+    row: list[Any] = list(record)
     row[_SOURCES] = orjson.dumps(record.sources).decode()
     return tuple(row)
 

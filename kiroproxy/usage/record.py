@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from kiroproxy.api.events import Source, Usage
+
+_NO_SOURCES: Final[dict[str, str]] = {}  # never changed
 
 
 class Result(enum.Enum):
@@ -36,8 +38,7 @@ class Trace:
     first_event_at_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """A finished request, as it is stored and shown. No prompt, no answer, no secret.
 
     ``time_epoch_s``: when it ended. ``status``: the HTTP status; a stream that failed after its start
@@ -61,7 +62,7 @@ class RequestRecord:
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     credits: float | None = None
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = _NO_SOURCES
     first_token_ms: float | None = None
     total_ms: float = 0.0
     tries: int = 0
@@ -69,7 +70,7 @@ class RequestRecord:
     error: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return self._asdict()
 
 
 def sources_of(usage: Usage) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,7 +33,7 @@ from kiroproxy.kiro.replies import classify_frame
 from tests.api.cuts import every_text_cut, merged
 
 PLAN = AnswerPlan(input_tokens=1_000, context_window=200_000)
-TAGS = replace(PLAN, split_thinking=True)
+TAGS = PLAN._replace(split_thinking=True)
 END: KiroEvent = (kiro.METADATA, None, "END_TURN", {})
 METERING: KiroEvent = (kiro.METERING, 0.1, "credit")
 CONTEXT: KiroEvent = (kiro.CONTEXT, 10.0)
@@ -153,7 +152,7 @@ WHOLE: dict[str, tuple[AnswerPlan, list[KiroEvent], list[AnswerEvent], Stop]] = 
         [(THINKING, "a"), (THINKING_END, ""), (REDACTED, "b64"), (TEXT, "Hi")], Stop.END_TURN,
     ),
     "native thinking that is not shown": (
-        replace(PLAN, show_thinking=False),
+        PLAN._replace(show_thinking=False),
         [thinking("a"), thinking(None, "s"), (kiro.REASONING, None, None, "b"), text("Hi"), END],
         [(TEXT, "Hi")], Stop.END_TURN,
     ),
@@ -162,7 +161,7 @@ WHOLE: dict[str, tuple[AnswerPlan, list[KiroEvent], list[AnswerEvent], Stop]] = 
         [(THINKING, "a"), (THINKING_END, ""), (TEXT, "Hi")], Stop.END_TURN,
     ),
     "tags that are not shown": (
-        replace(TAGS, show_thinking=False), [text("<thinking>a</thinking>\n\nHi"), END],
+        TAGS._replace(show_thinking=False), [text("<thinking>a</thinking>\n\nHi"), END],
         [(TEXT, "Hi")], Stop.END_TURN,
     ),
     "tags nobody asked for": (
@@ -179,62 +178,62 @@ WHOLE: dict[str, tuple[AnswerPlan, list[KiroEvent], list[AnswerEvent], Stop]] = 
     ),
     "whitespace before a call": (TAGS, [text("\n\n"), *CALL], CALL_OUT, Stop.TOOL_USE),
     "held text goes before the call": (
-        replace(TAGS, stop_sequences=("STOP",)), [text("a<"), text("ST"), *CALL, text("<thinking>")],
+        TAGS._replace(stop_sequences=("STOP",)), [text("a<"), text("ST"), *CALL, text("<thinking>")],
         [(TEXT, "a<ST"), *CALL_OUT, (TEXT, "<thinking>")], Stop.TOOL_USE,
     ),
     "empty tags": (
         TAGS, [text("<thinking></thinking>\n\nHi"), END], [(TEXT, "Hi")], Stop.END_TURN,
     ),
     "fence": (
-        replace(PLAN, strip_fence=True), [text('```json\n{"a":1}\n```'), END],
+        PLAN._replace(strip_fence=True), [text('```json\n{"a":1}\n```'), END],
         [(TEXT, '{"a":1}')], Stop.END_TURN,
     ),
     "fence after thinking": (
-        replace(TAGS, strip_fence=True), [text("<thinking>a</thinking>\n\n```\n{}\n```"), END],
+        TAGS._replace(strip_fence=True), [text("<thinking>a</thinking>\n\n```\n{}\n```"), END],
         [(THINKING, "a"), (THINKING_END, ""), (TEXT, "{}")], Stop.END_TURN,
     ),
     "stop sequence": (
-        replace(PLAN, stop_sequences=("END",)), [text("abc END def"), END],
+        PLAN._replace(stop_sequences=("END",)), [text("abc END def"), END],
         [(TEXT, "abc ")], Stop.STOP_SEQUENCE,
     ),
     "stop sequence in thinking means nothing": (
-        replace(TAGS, stop_sequences=("END",)), [text("<thinking>END</thinking>\n\nHi"), END],
+        TAGS._replace(stop_sequences=("END",)), [text("<thinking>END</thinking>\n\nHi"), END],
         [(THINKING, "END"), (THINKING_END, ""), (TEXT, "Hi")], Stop.END_TURN,
     ),
     "max_tokens": (
-        replace(PLAN, max_tokens=2), [text("12345"), text("6789"), END],
+        PLAN._replace(max_tokens=2), [text("12345"), text("6789"), END],
         [(TEXT, "12345678")], Stop.MAX_TOKENS,
     ),
     "max_tokens exactly": (
-        replace(PLAN, max_tokens=2), [text("12345678"), END], [(TEXT, "12345678")], Stop.END_TURN,
+        PLAN._replace(max_tokens=2), [text("12345678"), END], [(TEXT, "12345678")], Stop.END_TURN,
     ),
     "max_tokens in thinking": (
-        replace(TAGS, max_tokens=2), [text("<thinking>123456789"), END],
+        TAGS._replace(max_tokens=2), [text("<thinking>123456789"), END],
         [(THINKING, "12345678"), (THINKING_END, "")], Stop.MAX_TOKENS,
     ),
     "max_tokens before the stop sequence": (
-        replace(PLAN, max_tokens=1, stop_sequences=("X",)), [text("12345X"), END],
+        PLAN._replace(max_tokens=1, stop_sequences=("X",)), [text("12345X"), END],
         [(TEXT, "1234")], Stop.MAX_TOKENS,
     ),
     "max_tokens never cuts a call": (
-        replace(PLAN, max_tokens=1), [text("ab"), *CALL, END], [(TEXT, "ab"), *CALL_OUT],
+        PLAN._replace(max_tokens=1), [text("ab"), *CALL, END], [(TEXT, "ab"), *CALL_OUT],
         Stop.TOOL_USE,
     ),
     "a call, then max_tokens": (
-        replace(PLAN, max_tokens=1), [*CALL, text("abcdef"), END], [*CALL_OUT, (TEXT, "abcd")],
+        PLAN._replace(max_tokens=1), [*CALL, text("abcdef"), END], [*CALL_OUT, (TEXT, "abcd")],
         Stop.TOOL_USE,
     ),
     "upstream's max_tokens": (
         PLAN, [text("a"), (kiro.METADATA, None, "MAX_TOKENS", {})], [(TEXT, "a")], Stop.MAX_TOKENS,
     ),
     "length exception": (
-        replace(PLAN, stop_sequences=("XY",)),
+        PLAN._replace(stop_sequences=("XY",)),
         [text("aX"), (kiro.FAULT, classify_frame("ContentLengthExceededException", b"{}"))],
         [(TEXT, "aX")], Stop.MAX_TOKENS,
     ),
     "full window": (PLAN, [text("a"), (kiro.CONTEXT, 100.2)], [(TEXT, "a")], Stop.CONTEXT_WINDOW),
     "mapped name": (
-        replace(PLAN, tool_names={"Read": "mcp__files__read"}), CALL,
+        PLAN._replace(tool_names={"Read": "mcp__files__read"}), CALL,
         [(TOOL_START, "t1", "mcp__files__read"), *CALL_OUT[1:]], Stop.TOOL_USE,
     ),
 }  # fmt: skip
@@ -256,7 +255,7 @@ SEVERAL = [text(f"word{n} ") for n in range(12)]
 )
 @pytest.mark.parametrize(
     "plan",
-    [PLAN, TAGS, replace(PLAN, max_tokens=30), replace(PLAN, max_tokens=7, stop_sequences=("d9",))],
+    [PLAN, TAGS, PLAN._replace(max_tokens=30), PLAN._replace(max_tokens=7, stop_sequences=("d9",))],
 )
 def test_runs_of_text_among_others_are_the_same_event_by_event(
     events: list[KiroEvent], plan: AnswerPlan
@@ -280,8 +279,8 @@ def test_whole_answer_in_every_batching(case: str) -> None:
     "plan",
     [
         TAGS,
-        replace(TAGS, stop_sequences=("jumps over", "\n\nHuman:"), strip_fence=True),
-        replace(TAGS, max_tokens=8, stop_sequences=("lazy",)),
+        TAGS._replace(stop_sequences=("jumps over", "\n\nHuman:"), strip_fence=True),
+        TAGS._replace(max_tokens=8, stop_sequences=("lazy",)),
     ],
 )
 def test_text_in_every_chunking(plan: AnswerPlan) -> None:
@@ -345,7 +344,7 @@ def test_length_exception_before_any_content_is_a_refusal() -> None:
 
 
 def test_local_stop_ends_the_reading() -> None:
-    answer = Answer(replace(PLAN, stop_sequences=("END",)))
+    answer = Answer(PLAN._replace(stop_sequences=("END",)))
     assert answer.feed([text("a END b"), text("c")]) == [(TEXT, "a ")]
     assert answer.done
     assert answer.feed([text("d")]) == []
@@ -360,7 +359,7 @@ def test_doubtful_answer_is_told() -> None:
 
 
 def test_held_text_beyond_the_limit_ends_before_the_call() -> None:
-    plan = replace(PLAN, max_tokens=1, stop_sequences=("abcdefgh",))
+    plan = PLAN._replace(max_tokens=1, stop_sequences=("abcdefgh",))
     for event in (CALL[0], thinking("a")):
         out, ending = run([text("abcdef"), event], plan, size=1)
         assert (out, ending.stop) == ([(TEXT, "abcd")], Stop.MAX_TOKENS)
@@ -368,12 +367,12 @@ def test_held_text_beyond_the_limit_ends_before_the_call() -> None:
 
 def test_nothing_is_released_after_a_local_stop() -> None:
     waiting = [*CALL[:2], text("aXb"), text("c"), *CALL[2:]]
-    out, ending = run(waiting, replace(PLAN, stop_sequences=("X",)))
+    out, ending = run(waiting, PLAN._replace(stop_sequences=("X",)))
     assert (out, ending.stop) == ([*CALL_OUT, (TEXT, "a")], Stop.TOOL_USE)
 
 
 def test_thinking_after_the_limit_is_not_split_further() -> None:
-    plan = replace(TAGS, max_tokens=1)
+    plan = TAGS._replace(max_tokens=1)
     out, ending = run([text("<thinking>abcdef</thinking>\n\nHi"), END], plan)
     assert (out, ending.stop) == ([(THINKING, "abcd"), (THINKING_END, "")], Stop.MAX_TOKENS)
 
@@ -395,7 +394,7 @@ def test_usage_counts_all_kinds_of_output() -> None:
     _, ending = run([thinking("12345678"), text("1234"), *CALL, END])
     # 8 + 4 characters, "Read" and its input are 4 + 7, and a call's framing
     assert ending.usage.output_tokens == (8 + 4 + 4 + 7 + 3) // 4 + 10
-    _, hidden = run([thinking("12345678"), text("1234"), END], replace(PLAN, show_thinking=False))
+    _, hidden = run([thinking("12345678"), text("1234"), END], PLAN._replace(show_thinking=False))
     assert hidden.usage.output_tokens == 3
 
 
@@ -465,7 +464,7 @@ def test_any_events_in_any_batching_give_one_answer(
     assert outcome([len(events)]) == outcome([1] * len(events)) == outcome(sizes)
 
 
-ONE_CALL = replace(PLAN, single_call=True)
+ONE_CALL = PLAN._replace(single_call=True)
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
@@ -498,12 +497,12 @@ def test_one_call_without_stop_is_whole_when_its_json_is() -> None:
     assert [event[0] for event in out] == [TOOL_START, TOOL_INPUT, TOOL_END, TEXT]
 
 
-@pytest.mark.parametrize("plan", [PLAN, replace(PLAN, show_thinking=False)])
+@pytest.mark.parametrize("plan", [PLAN, PLAN._replace(show_thinking=False)])
 def test_reasoning_tokens_are_counted_shown_or_not(plan: AnswerPlan) -> None:
     _, ending = run([thinking("12345678"), text("1234"), END], plan)
     assert (ending.usage.reasoning_tokens, ending.usage.output_tokens) == (2, 3)
     _, tagged = run(
-        [text("<thinking>12345678</thinking>\n\n1234"), END], replace(plan, split_thinking=True)
+        [text("<thinking>12345678</thinking>\n\n1234"), END], plan._replace(split_thinking=True)
     )
     assert tagged.usage.reasoning_tokens == 2
     assert run([text("a"), END])[1].usage.reasoning_tokens == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ async def ledger(path: Path, keep_days: int = 30) -> AsyncIterator[tuple[Ledger,
 
 
 def numbered(count: int, **changes: Any) -> list[RequestRecord]:
-    return [replace(RECORD, id=f"req_{n}", **changes) for n in range(count)]
+    return [RECORD._replace(id=f"req_{n}", **changes) for n in range(count)]
 
 
 async def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ async def test_pages_follow_each_other(tmp_path: Path) -> None:
 
 async def test_totals_and_groups_add_up(tmp_path: Path) -> None:
     async with ledger(tmp_path) as (book, _):
-        for record in [*numbered(3), FAILURE, replace(RECORD, id="x", outcome="cancelled")]:
+        for record in [*numbered(3), FAILURE, RECORD._replace(id="x", outcome="cancelled")]:
             book.add(record)
         summary = await book.summary()
         assert summary["totals"] == {
@@ -135,8 +134,8 @@ async def test_totals_and_groups_add_up(tmp_path: Path) -> None:
 async def test_series_have_no_gap_and_end_now(tmp_path: Path) -> None:
     async with ledger(tmp_path) as (book, clock):
         clock.wall_s = NOON + 30
-        book.add(replace(RECORD, time_epoch_s=NOON - 61))
-        book.add(replace(RECORD, time_epoch_s=NOON + 29.9))
+        book.add(RECORD._replace(time_epoch_s=NOON - 61))
+        book.add(RECORD._replace(time_epoch_s=NOON + 29.9))
         series = (await book.summary())["series"]
         minutes = [bucket["t"] for bucket in series["minute"]]
         assert minutes == list(range(int(NOON) - 59 * 60, int(NOON) + 1, 60))
@@ -151,7 +150,7 @@ async def test_series_have_no_gap_and_end_now(tmp_path: Path) -> None:
 async def test_percentiles_are_nearest_rank_of_what_was_answered(tmp_path: Path) -> None:
     async with ledger(tmp_path) as (book, _):
         for n in range(1, 101):
-            book.add(replace(RECORD, id=f"req_{n}", first_token_ms=float(n), total_ms=n * 10.0))
+            book.add(RECORD._replace(id=f"req_{n}", first_token_ms=float(n), total_ms=n * 10.0))
         book.add(FAILURE)
         bucket = (await book.summary())["series"]["minute"][-1]
         assert (bucket["requests"], bucket["failures"]) == (101, 1)
@@ -178,8 +177,8 @@ async def test_sums_are_kept_for_a_moment(tmp_path: Path) -> None:
 
 async def test_old_rows_are_forgotten(tmp_path: Path) -> None:
     async with ledger(tmp_path, keep_days=2) as (book, _):
-        book.add(replace(RECORD, id="old", time_epoch_s=NOON - 2 * DAY - 1))
-        book.add(replace(RECORD, id="young", time_epoch_s=NOON - 2 * DAY + 1))
+        book.add(RECORD._replace(id="old", time_epoch_s=NOON - 2 * DAY - 1))
+        book.add(RECORD._replace(id="young", time_epoch_s=NOON - 2 * DAY + 1))
         book.prune()
         assert [row["id"] for row in await book.recent(10)] == ["young"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +21,7 @@ async def filled(path: Path) -> Database:
     ledger = Ledger(database, FixedClock(), 30)
     for number, days_ago in enumerate((0, 0, 1, 5)):
         ledger.add(
-            replace(
-                RECORD,
+            RECORD._replace(
                 id=f"req_{number}",
                 time_epoch_s=NOON - days_ago * DAY,
                 model=f"m{days_ago}",
