@@ -127,6 +127,16 @@ class Account:
         self._settle()
         return self.status.state in ABLE
 
+    @property
+    def active(self) -> int:
+        """Requests under way."""
+        return self.pace.active
+
+    @property
+    def wait_s(self) -> float:
+        """Until its pace lets a request start."""
+        return self.pace.wait_s(self._shop.clock.monotonic())
+
     def view(self) -> AccountView:
         self._settle()
         return AccountView(
@@ -137,9 +147,9 @@ class Account:
             self.status,
             self.has_token,
             self.remaining,
-            self.pace.active,
+            self.active,
             self.last_used,
-            self.pace.wait_s(self._shop.clock.monotonic()),
+            self.wait_s,
             self._expiry(),
         )
 

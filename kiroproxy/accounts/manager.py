@@ -171,8 +171,8 @@ class AccountManager:
         }
         if not lacking:
             return frozenset()
-        left = [v for v in self.accounts() if v.is_able and v.id not in tried | lacking]
-        return frozenset(lacking) if left else frozenset()
+        others = (a for a in self._accounts.values() if a.id not in lacking and a.id not in tried)
+        return frozenset(lacking) if any(other.is_able for other in others) else frozenset()
 
     async def refresh(self, lease: Lease) -> Lease:
         """After the service refused the lease's token: the same account with another token.
@@ -184,7 +184,7 @@ class AccountManager:
         try:
             if account is not None:
                 await account.ensure_token(rejected=lease.identity.token)
-            if account is not None and account.view().is_able:
+            if account is not None and account.is_able:
                 return await self._open(
                     account,
                     lease.session,
@@ -246,7 +246,7 @@ class AccountManager:
                 await self._room.wait(ticket, self._wait_s(tried, give_up_at_s))
                 self._room.clear(ticket)
                 number = self._maybe_claim(session, tried)
-                if any(view.is_able and view.wait_s <= 0 for view in self.accounts()):
+                if any(a.is_able and a.wait_s <= 0 for a in self._accounts.values()):
                     self._room.wake(ticket)
                 if number:
                     return number
@@ -266,7 +266,10 @@ class AccountManager:
 
     def _choose(self, session: str, tried: frozenset[str]) -> str | None:
         home = self._sessions.get(session) if session else None
-        return choose(self.accounts(), tried, home, self._settings.strategy)
+        at_home = self._accounts.get(home) if home is not None else None
+        if at_home is not None and choose((at_home,), tried, home) is not None:
+            return home  # most requests: the others need not be looked at
+        return choose(self._accounts.values(), tried, None, self._settings.strategy)
 
     def _maybe_claim(self, session: str, tried: frozenset[str]) -> int:
         """0 when there is no room."""
