@@ -160,9 +160,7 @@ class Connection(ClientLine):
                 self._drop_unheld()
                 return
             self._ahead += data
-            if (
-                not self.is_known
-            ):  # whoever asks ahead without end is never seen between two requests
+            if not self.is_known:  # who asks ahead without end is never between two requests
                 self._shared.guests.wait(self)
             if len(self._ahead) >= self._shared.limits.max_ahead_bytes:
                 self.flow.pause_reading()
