@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from kiroproxy.simulator import Settings, Simulator
 from kiroproxy.simulator.settings import SOCIAL, SOCIAL_ARN, Account
 from tests.processes import Server, environment, serving
+
+pytestmark = pytest.mark.timeout(180)  # a thousand connections; many on a machine with other work
 
 ACCOUNTS, CLIENTS, EACH = 50, 200, 4
 PAUSING = [f"a{number}" for number in range(5)]
@@ -104,7 +108,7 @@ async def test_accounts_that_fail_cost_no_request_and_the_others_share_alike(
             """Tokens end while they are used, one account's after the other's."""
             for label in RENEWED:
                 while served(kiro)[label] < 3 and not ended:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.2)
                 kiro.tokens.expire_access(label)
 
         expiring = asyncio.create_task(expire())
