@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -120,6 +121,32 @@ def test_unknown_flag_or_command_is_exit_code_2(tmp_path: Path) -> None:
     unknown = run(tmp_path, "frobnicate")
     assert unknown.returncode == 2
     assert "invalid choice: 'frobnicate'" in unknown.stderr
+
+
+@pytest.fixture
+def cores() -> Iterator[None]:
+    """As on a machine where programs leave core files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0 or not hasattr(resource, "prlimit"):
+        pytest.skip("core files cannot be had here, or not be asked about")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("cores")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_crash_leaves_no_image_of_the_memory(tmp_path: Path, workers: str) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    with _started(tmp_path, "server", "0", "--demo", "--workers", workers) as process:
+        _said(process)
+        told = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
+        )
+        for pid in (process.pid, *map(int, told.stdout.split())):
+            assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, hard)
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def test_second_ctrl_c_does_not_wait_for_answers(tmp_path: Path) -> None:

@@ -129,9 +129,14 @@ class Account:
         return self.status.state in ABLE
 
     @property
-    def has_room(self) -> bool:
-        """Whether it is able and its pace lets a request start now."""
-        return self.is_able and self.pace.wait_s(self._shop.clock.monotonic()) <= 0
+    def active(self) -> int:
+        """Requests under way."""
+        return self.pace.active
+
+    @property
+    def wait_s(self) -> float:
+        """Until its pace lets a request start."""
+        return self.pace.wait_s(self._shop.clock.monotonic())
 
     def view(self) -> AccountView:
         self._settle()
@@ -143,9 +148,9 @@ class Account:
             self.status,
             self.has_token,
             self.remaining,
-            self.pace.active,
+            self.active,
             self.last_used,
-            self.pace.wait_s(self._shop.clock.monotonic()),
+            self.wait_s,
             self._expiry(),
         )
 

@@ -166,8 +166,8 @@ class AccountManager:
         }
         if not lacking:
             return frozenset()
-        left = [v for v in self.accounts() if v.is_able and v.id not in tried | lacking]
-        return frozenset(lacking) if left else frozenset()
+        others = (a for a in self._accounts.values() if a.id not in lacking and a.id not in tried)
+        return frozenset(lacking) if any(other.is_able for other in others) else frozenset()
 
     async def refresh(self, lease: Lease) -> Lease:
         """After the service refused the lease's token: the same account with another token.
@@ -179,7 +179,7 @@ class AccountManager:
         try:
             if account is not None:
                 await account.ensure_token(rejected=lease.identity.token)
-            if account is not None and account.view().is_able:
+            if account is not None and account.is_able:
                 return await self._open(
                     account,
                     lease.session,
@@ -232,8 +232,8 @@ class AccountManager:
     def _claim_home(self, session: str, tried: frozenset[str], wanted: str) -> int:
         """Room on the conversation's own account, which ``choose`` would take as well: nearly every request
         goes there, and none of them has to look at all the others. 0 when it takes a choice."""
-        account = self._accounts.get(self._sessions.get(session, ""))
-        if account is None or self._room or account.id in tried or not account.has_room:
+        account = self._home(session)
+        if account is None or self._room or not _has_room(account, tried):
             return 0
         if wanted and not account.catalogue.may_offer(wanted):
             return 0
@@ -251,7 +251,7 @@ class AccountManager:
                 await self._room.wait(ticket, self._wait_s(tried, give_up_at_s))
                 self._room.clear(ticket)
                 number = self._maybe_claim(session, tried)
-                if any(view.is_able and view.wait_s <= 0 for view in self.accounts()):
+                if any(a.is_able and a.wait_s <= 0 for a in self._accounts.values()):
                     self._room.wake(ticket)
                 if number:
                     return number
@@ -270,8 +270,14 @@ class AccountManager:
         return min(max(_LOOK_S, wait_s), give_up_at_s - now_s)
 
     def _choose(self, session: str, tried: frozenset[str]) -> str | None:
-        home = self._sessions.get(session) if session else None
-        return choose(self.accounts(), tried, home, self._settings.strategy)
+        account = self._home(session)
+        if account is not None and _has_room(account, tried):
+            return account.id  # the others need not be looked at
+        return choose(self._accounts.values(), tried, None, self._settings.strategy)
+
+    def _home(self, session: str) -> Account | None:
+        """The conversation's own account."""
+        return self._accounts.get(self._sessions.get(session, ""))
 
     def _maybe_claim(self, session: str, tried: frozenset[str]) -> int:
         """0 when there is no room."""
@@ -381,3 +387,7 @@ class AccountManager:
             for account_id, saved in (await self._book.news()).items():
                 if account := self._accounts.get(account_id):
                     account.adopt(saved, "told by another process")
+
+
+def _has_room(account: Account, tried: frozenset[str]) -> bool:
+    return account.id not in tried and account.is_able and account.wait_s <= 0

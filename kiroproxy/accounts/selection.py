@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from kiroproxy.accounts.state import ABLE, Now, State, Status, is_quota_spent, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
@@ -54,8 +54,34 @@ class AccountView:
         return self.status.state in ABLE
 
 
+class Candidate(Protocol):
+    """What the choice looks at, as AccountView says it. Every request asks every account: an account is one
+    itself, since to make its view first takes three times as long as the choice."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def is_able(self) -> bool: ...
+
+    @property
+    def wait_s(self) -> float: ...
+
+    @property
+    def has_token(self) -> bool: ...
+
+    @property
+    def remaining(self) -> float | None: ...
+
+    @property
+    def active(self) -> int: ...
+
+    @property
+    def last_used(self) -> int: ...
+
+
 # The smallest wins; equals stay in the accounts' own order.
-_KEYS: Final[dict[Strategy, Callable[[AccountView], tuple[float, ...]]]] = {
+_KEYS: Final[dict[Strategy, Callable[[Candidate], tuple[float, ...]]]] = {
     Strategy.SEQUENTIAL: lambda view: (),
     # What is not known yet comes after what is known.
     Strategy.OPTIMAL: lambda view: (
@@ -68,7 +94,7 @@ _KEYS: Final[dict[Strategy, Callable[[AccountView], tuple[float, ...]]]] = {
 
 
 def choose(
-    views: Sequence[AccountView],
+    views: Iterable[Candidate],
     exclude: Collection[str],
     preferred: str | None,
     strategy: Strategy = Strategy.SEQUENTIAL,
@@ -88,11 +114,11 @@ def choose(
     return None if best is None else best.id
 
 
-def _is_spent(view: AccountView) -> bool:
+def _is_spent(view: Candidate) -> bool:
     return view.remaining is not None and view.remaining <= 0
 
 
-def busy_s(views: Sequence[AccountView], exclude: Collection[str]) -> float | None:
+def busy_s(views: Iterable[Candidate], exclude: Collection[str]) -> float | None:
     """Seconds until an able account's pace lets a request start, perhaps infinite; None when no
     account is able."""
     waits = [view.wait_s for view in views if view.id not in exclude and view.is_able]

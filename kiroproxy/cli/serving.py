@@ -23,6 +23,7 @@ from kiroproxy.cli.forks import HURRY, RELOAD, Link
 from kiroproxy.cli.process import (
     allow_descriptors,
     give_memory_back,
+    leave_no_core,
     memory_trimmer,
     run_loop,
     settle,
@@ -71,6 +72,7 @@ def serve_demo(flags: dict[str, str], named: str | None) -> int:
 
 
 def _serve(config: Config, simulator: Simulator | None, reread: Reread | None) -> int:
+    leave_no_core()
     try:
         logs.setup(config.log)
     except OSError as error:

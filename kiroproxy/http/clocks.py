@@ -55,14 +55,23 @@ class Deadline:
 
 class StallWatch:
     """Calls ``stalled`` when ``taken_bytes()`` has not grown for a whole period of ``period_s``, or, from
-    the second period's end on, by less than ``rate_bytes_s`` for each period but the first."""
+    the second period's end on, by less than ``rate_bytes_s`` for each period but the first.
+
+    ``rest`` when the client has caught up, ``go_on`` when it is behind again. That starts anew, but one who
+    is behind again and again is judged by it all: two periods are free, then it is ``stalled`` at less
+    than a quarter of the rate. Who keeps up for a period has all of that forgotten.
+    """
 
     __slots__ = (
         "_at_bytes",
+        "_began_s",
+        "_behind_s",
         "_due_bytes",
+        "_from_bytes",
         "_loop",
         "_period_s",
         "_rate_bytes_s",
+        "_rested_s",
         "_stalled",
         "_taken_bytes",
         "_timer",
@@ -81,8 +90,33 @@ class StallWatch:
         self._rate_bytes_s = rate_bytes_s
         self._taken_bytes = taken_bytes
         self._stalled = stalled
-        self._due_bytes: float = taken_bytes()
-        self._look_again(taken_bytes())
+        self._behind_s = 0.0  # before this time
+        self._from_bytes = taken_bytes()
+        self._rested_s = 0.0
+        self._begin()
+
+    def rest(self) -> None:
+        """The client has caught up."""
+        self._timer.cancel()
+        self._rested_s = self._loop.time()
+        self._behind_s += self._rested_s - self._began_s
+        if self._behind_s > 2 * self._period_s:
+            due_bytes = self._behind_s * self._rate_bytes_s / 4
+            if self._taken_bytes() - self._from_bytes < due_bytes:
+                self._stalled()
+
+    def go_on(self) -> None:
+        """It is behind again."""
+        if self._loop.time() - self._rested_s >= self._period_s:
+            self._behind_s = 0.0
+            self._from_bytes = self._taken_bytes()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began_s = self._loop.time()
+        taken_bytes = self._taken_bytes()
+        self._due_bytes: float = taken_bytes
+        self._look_again(taken_bytes)
 
     def cancel(self) -> None:
         """Stop watching."""

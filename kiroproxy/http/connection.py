@@ -160,6 +160,8 @@ class Connection(ClientLine):
                 self._drop_unheld()
                 return
             self._ahead += data
+            if not self.is_known:  # who asks ahead without end is never between two requests
+                self._shared.guests.wait(self)
             if len(self._ahead) >= self._shared.limits.max_ahead_bytes:
                 self.flow.pause_reading()
 
@@ -265,6 +267,13 @@ class Connection(ClientLine):
         """The server's patience is over."""
         self._client_gone()
         super().kill()
+
+    def make_room(self) -> None:
+        """As a line does; also in the middle of an answer, for a stranger who has asked for more ahead."""
+        if self._state is State.ACTIVE:
+            self.kill()
+        else:
+            super().make_room()
 
     def _client_gone(self) -> bool:
         """Whether somebody was waiting for an answer; its handler is cancelled then. What a handler

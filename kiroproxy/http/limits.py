@@ -49,8 +49,9 @@ class HttpLimits:
     """How long a client with unsent bytes may take none of them before it is cut off, and the
     time it has beyond ``read_rate_bytes_s``."""
     read_rate_bytes_s: int = 4 * KIB
-    """What a client has to take on average while ``write_high_bytes`` wait for it. A model's stream is
-    faster, and whoever takes that long to get from the high mark to the low one reads nothing."""
+    """What a client has to take on average while ``write_high_bytes`` wait for it, and a quarter of it
+    over all such times. A model's stream is faster, and whoever takes that long to get from the high
+    mark to the low one reads nothing."""
     linger_s: float = 2 * SECONDS
     """After an answer to a request that was not read to its end, what still comes is read and dropped
     until nothing came for this long. Closing at once would make TCP reset the connection, and the

@@ -100,17 +100,21 @@ class ClientLine(asyncio.Protocol):
         self._shared.on_leave()
 
     def pause_writing(self) -> None:
-        self._stall = StallWatch(
-            self._shared.loop,
-            self._shared.limits.write_stall_s,
-            self._shared.limits.read_rate_bytes_s,
-            self._taken_bytes,
-            self._on_stall,
-        )
+        if self._stall is not None:
+            self._stall.go_on()
+        else:
+            self._stall = StallWatch(
+                self._shared.loop,
+                self._shared.limits.write_stall_s,
+                self._shared.limits.read_rate_bytes_s,
+                self._taken_bytes,
+                self._on_stall,
+            )
         self.flow.pause_writing()
 
     def resume_writing(self) -> None:
-        self._stop_stall_watch()
+        if self._stall is not None:
+            self._stall.rest()
         self.flow.resume_writing()
         if self._state is State.IDLE:
             self._shared.guests.wait(self)

@@ -138,10 +138,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    routes: Iterable[Route] = ROUTES, limits: HttpLimits | None = None
+    routes: Iterable[Route] = ROUTES, limits: HttpLimits | None = None, loop: Any = None
 ) -> AsyncIterator[Bench]:
+    """``loop``: whose clock counts, where that is in the test's hand."""
     shared = Shared(
-        asyncio.get_running_loop(),
+        loop or asyncio.get_running_loop(),
         Router(routes),
         limits or HttpLimits(),
         Answerer(render),

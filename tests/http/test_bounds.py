@@ -358,6 +358,28 @@ async def test_strangers_who_do_not_finish_what_nobody_reads_make_room(wire: byt
         assert await crowd[0].read_all() == b""
 
 
+async def test_strangers_who_ask_ahead_without_end_make_room() -> None:
+    held = Held()
+    routes = [*guarded(), Route("GET", "/held", held)]
+    async with (
+        serving(routes, HttpLimits(max_connections=3)) as (server, port),
+        AsyncExitStack() as stack,
+    ):
+        crowd = [await stack.enter_async_context(client_of(port)) for _ in range(3)]
+        for client in crowd:
+            await client.send(request("GET", "/held") * 2)
+        await until(lambda: len(held.seen) == 3)
+        late = await stack.enter_async_context(client_of(port))
+        await late.send(request("GET", "/v1/models", b"", KEY))
+        assert b"200 OK" in await late.read_until(b"GET /v1/models  \n")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await crowd[0].read_until(b"\n")
+        await until(lambda: server.active == 2)
+        held.go.set()
+        assert b"200 OK" in await crowd[1].read_until(b"\r\n\r\n0")
+        await until(lambda: server.held_bytes == 0)
+
+
 @pytest.mark.parametrize("last", [b"", b"Connection: close"], ids=["stays", "goes"])
 async def test_strangers_who_do_not_read_their_answer_make_room(last: bytes) -> None:
     async def much(request: Request, exchange: Exchange) -> Response:

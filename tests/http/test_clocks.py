@@ -134,6 +134,46 @@ def test_stall_watch_wants_a_pace_behind_its_first_period(
     assert stalled == ([] if cut_s is None else [cut_s])
 
 
+@pytest.mark.parametrize(
+    ("taken_a_pause", "between_s", "cut_s"),
+    [
+        (
+            50,
+            1,
+            39,
+        ),  # 20 s of waiting are free; at the second end it was 38 s, with a third of their due
+        (96, 1, None),  # just enough
+        (50, 10, None),  # it kept up for a period: what was before is forgotten
+    ],
+)
+def test_stall_watch_remembers_when_the_client_falls_behind_again(
+    taken_a_pause: int, between_s: float, cut_s: float | None
+) -> None:
+    """It catches up each time before it would be cut: 19 s behind, then not, and again."""
+    loop = ManualLoop()
+    taken = [0]
+    stalled: list[float] = []
+    watch = StallWatch(loop, 10, 20, lambda: taken[0], lambda: stalled.append(loop.now))  # type: ignore
+    for _ in range(5):
+        loop.advance(9)
+        taken[0] += taken_a_pause
+        loop.advance(10)
+        watch.rest()
+        if stalled:
+            break
+        loop.advance(between_s)
+        watch.go_on()
+    assert stalled == ([] if cut_s is None else [cut_s])
+
+
+def test_resting_stall_watch_calls_nobody() -> None:
+    loop = ManualLoop()
+    stalled: list[bool] = []
+    StallWatch(loop, 10, 0, lambda: 0, lambda: stalled.append(True)).rest()  # type: ignore[arg-type]
+    loop.advance(100)
+    assert stalled == []
+
+
 def test_stall_watch_can_be_cancelled() -> None:
     loop = ManualLoop()
     stalled: list[bool] = []

@@ -12,6 +12,7 @@ from kiroproxy.http.states import State
 from tests.chunking import every_cut
 from tests.http.support import bench, echo, parse_answers, request, settle, until
 from tests.http.test_body import CHUNKED, CHUNKED_BODY
+from tests.http.test_clocks import ManualLoop
 
 POST_CHUNKED = (
     b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED
@@ -645,6 +646,28 @@ async def test_slow_client_that_takes_something_is_kept() -> None:
         assert not b.transport.closed
         b.connection.resume_writing()
         gate.set()
+
+
+@pytest.mark.parametrize(("taken_bytes", "is_cut"), [(48 * 1024, True), (300 * 1024, False)])
+async def test_client_that_is_behind_again_and_again_is_cut_off(
+    taken_bytes: int, is_cut: bool
+) -> None:
+    """From the high mark to the low one in nearly four minutes, each time."""
+    loop = ManualLoop()
+    limits = replace(HttpLimits(), idle_timeout_s=1e6)
+    async with bench(limits=limits, loop=loop) as b:
+        for _ in range(4):
+            b.connection.sent_bytes += taken_bytes
+            b.transport.unsent_bytes = taken_bytes
+            b.connection.pause_writing()
+            loop.advance(100)
+            b.transport.unsent_bytes -= 1
+            loop.advance(139)
+            if not b.transport.closed:
+                b.transport.unsent_bytes = 0
+                b.connection.resume_writing()
+                loop.advance(10)
+        assert b.transport.aborted is is_cut
 
 
 async def test_client_that_takes_a_few_bytes_now_and_then_is_cut_off() -> None:
