@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser deploy bench peers soak fuzz image lock sbom clean
+.PHONY: help setup demo run test lint types check clients browser deploy bench peers soak fuzz corpus image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ peers: $(VENV)/.developing $(PEERS)/.installed ## kiroproxy beside kiro-openai-g
 fuzz: $(FUZZ)/.installed ## atheris on every target for FUZZ_S=60 seconds each; TARGETS="frames chat" for some
 	@for target in $(TARGETS); do echo "== $$target"; \
 	  $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(FUZZ_S) -timeout=20 || exit 1; done
+
+corpus: $(FUZZ)/.installed ## what fuzzing has found and nothing else reaches goes into fuzz/corpus
+	$(FUZZ)/bin/python -m fuzz.keep $(TARGETS)
 
 soak: $(VENV)/.developing ## 500 mixed clients with faults for MINUTES=30: nothing lost, memory flat, nothing left open
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
