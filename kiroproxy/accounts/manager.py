@@ -22,6 +22,7 @@ from kiroproxy.accounts.selection import (
     choose,
     explain_busy,
     explain_none,
+    has_room,
 )
 from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import ABLE, Now, State, Status
@@ -233,7 +234,7 @@ class AccountManager:
         """Room on the conversation's own account, which ``choose`` would take as well: nearly every request
         goes there, and none of them has to look at all the others. 0 when it takes a choice."""
         account = self._home(session)
-        if account is None or self._room or not _has_room(account, tried):
+        if account is None or self._room or not has_room(account, tried):
             return 0
         if wanted and not account.catalogue.may_offer(wanted):
             return 0
@@ -244,6 +245,9 @@ class AccountManager:
         if not self._room and (number := self._maybe_claim(session, tried)):
             return number
         give_up_at_s = self._clock.monotonic() + self._settings.busy_wait_s
+        # One that paused because of this request may be back before another has room.
+        able = (one for one in self._accounts.values() if one.id in tried and one.is_able)
+        tried = frozenset(one.id for one in able)
         with self._room.ticket() as ticket:
             if self._choose(session, tried) is not None:
                 self._room.wake()  # those before us first; if they cannot use it, it comes to us
@@ -251,7 +255,7 @@ class AccountManager:
                 await self._room.wait(ticket, self._wait_s(tried, give_up_at_s))
                 self._room.clear(ticket)
                 number = self._maybe_claim(session, tried)
-                if any(a.is_able and a.wait_s <= 0 for a in self._accounts.values()):
+                if any(map(has_room, self._accounts.values())):
                     self._room.wake(ticket)
                 if number:
                     return number
@@ -271,9 +275,9 @@ class AccountManager:
 
     def _choose(self, session: str, tried: frozenset[str]) -> str | None:
         account = self._home(session)
-        if account is not None and _has_room(account, tried):
+        if account is not None and has_room(account, tried):
             return account.id  # the others need not be looked at
-        return choose(self._accounts.values(), tried, None, self._settings.strategy)
+        return choose(self._accounts.values(), tried, self._settings.strategy)
 
     def _home(self, session: str) -> Account | None:
         """The conversation's own account."""
@@ -387,7 +391,3 @@ class AccountManager:
             for account_id, saved in (await self._book.news()).items():
                 if account := self._accounts.get(account_id):
                     account.adopt(saved, "told by another process")
-
-
-def _has_room(account: Account, tried: frozenset[str]) -> bool:
-    return account.id not in tried and account.is_able and account.wait_s <= 0

@@ -93,21 +93,23 @@ _KEYS: Final[dict[Strategy, Callable[[Candidate], tuple[float, ...]]]] = {
 }
 
 
+def has_room(view: Candidate, exclude: Collection[str] = ()) -> bool:
+    """Whether a request may start there. Enough for a conversation to stay where it was last, even if
+    its token is being renewed."""
+    return view.id not in exclude and view.is_able and view.wait_s <= 0
+
+
 def choose(
     views: Iterable[Candidate],
     exclude: Collection[str],
-    preferred: str | None,
     strategy: Strategy = Strategy.SEQUENTIAL,
 ) -> str | None:
-    """The id of the account to use, or None when none is able or all that are have to wait.
+    """The id of the account for a new conversation, or None when none is able or all that are have to wait.
 
-    ``preferred``: where the conversation was last; it is kept even if its token is being renewed. A
-    new conversation waits for a token only when every able account lacks one. An account that is known
+    It waits for a token only when every able account lacks one. An account that is known
     to have no credits left comes last: it may still serve what the plan allows beyond them.
     """
-    free = [view for view in views if view.id not in exclude and view.is_able and view.wait_s <= 0]
-    if any(view.id == preferred for view in free):
-        return preferred
+    free = [view for view in views if has_room(view, exclude)]
     key = _KEYS[strategy]
     ready = [view for view in free if view.has_token] or free
     best = min(ready, key=lambda view: (_is_spent(view), *key(view)), default=None)

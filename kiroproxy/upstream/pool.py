@@ -237,7 +237,9 @@ class Pool:
         """A connection went away, whoever closed it."""
         if connection in self._all:
             was_idle = connection in self._idle
-            self._forget(connection, "its peer hung up" if was_idle else "its answer was the last, or cut")
+            self._forget(
+                connection, "its peer hung up" if was_idle else "its answer was the last, or cut"
+            )
             self._serve_waiters()
 
     def _drop(self, connection: Connection, why: str) -> None:

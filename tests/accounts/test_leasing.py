@@ -98,6 +98,18 @@ async def test_who_waits_for_room_gets_an_account_whose_pause_is_over(pool: Make
     assert second.done() and second.result().account_id == held[1].account_id
 
 
+async def test_who_waits_goes_back_to_the_account_that_paused_for_it(pool: MakePool) -> None:
+    """When its pause is over and all others are still full."""
+    p = pool(credential(1), credential(2))
+    held = [await p.manager.lease("") for _ in range(2)]
+    p.manager.release(held[0], throttled(3.0))
+    asked = p.ask(exclude=frozenset({held[0].account_id}))
+    await p.clock.advance(2.9)
+    assert not asked.done()
+    await p.clock.advance(0.2)
+    assert asked.done() and asked.result().account_id == held[0].account_id
+
+
 async def test_full_account_is_left_alone_and_the_conversation_keeps_its_home(
     pool: MakePool,
 ) -> None:

@@ -15,6 +15,7 @@ from kiroproxy.accounts.selection import (
     choose,
     explain_busy,
     explain_none,
+    has_room,
 )
 from kiroproxy.accounts.state import Event, Now, State, Status, advance
 from kiroproxy.errors import Kind
@@ -35,27 +36,27 @@ def in_state(state: State) -> Status:
 
 def test_first_able_account_in_order() -> None:
     views = [view("a", in_state(State.COOLING)), view("b"), view("c")]
-    assert choose(views, (), None) == "b"
-    assert choose(views, {"b"}, None) == "c"
-    assert choose(views, {"b", "c"}, None) is None
+    assert choose(views, ()) == "b"
+    assert choose(views, {"b"}) == "c"
+    assert choose(views, {"b", "c"}) is None
 
 
 @pytest.mark.parametrize(
     "state", [s for s in State if s not in (State.READY, State.REFRESHING)], ids=str
 )
 def test_unable_accounts_are_never_chosen(state: State) -> None:
-    assert choose([view("a", in_state(state))], (), "a") is None
+    unable = view("a", in_state(state))
+    assert choose([unable], ()) is None
+    assert not has_room(unable)
 
 
 def test_conversation_stays_and_waits_for_its_own_renewal_only() -> None:
     renewing = view("a", in_state(State.REFRESHING), has_token=False)
     views = [renewing, view("b")]
-    assert choose(views, (), None) == "b"  # no request waits for a stranger's renewal
-    assert choose(views, (), "a") == "a"
-    assert choose([renewing], (), None) == "a"
-    assert choose([view("a"), view("b")], (), "b") == "b"
-    assert choose([view("a"), view("b")], {"b"}, "b") == "a"
-    assert choose([view("a"), view("b", in_state(State.COOLING))], (), "b") == "a"
+    assert choose(views, ()) == "b"  # no request waits for a stranger's renewal
+    assert has_room(renewing)
+    assert choose([renewing], ()) == "a"
+    assert not has_room(view("b"), {"b"})
 
 
 def test_nothing_configured() -> None:
@@ -145,7 +146,7 @@ def test_strategy(fleet: str, index: int) -> None:
         replace(view(name), remaining=remaining, active=active, last_used=last_used)
         for name, (remaining, active, last_used) in zip("abc", rows, strict=True)
     ]
-    assert choose(views, (), None, list(Strategy)[index]) == chosen[index]
+    assert choose(views, (), list(Strategy)[index]) == chosen[index]
 
 
 @pytest.mark.parametrize("strategy", Strategy)
@@ -155,11 +156,10 @@ def test_every_strategy_keeps_to_the_rules(strategy: Strategy) -> None:
     renewing = view("c", has_token=False)
     full = replace(view("d"), wait_s=math.inf)
     views = [cooling_one, renewing, full, able]
-    assert choose(views, (), None, strategy) == "a"
-    assert choose(views, (), "c", strategy) == "c"  # a conversation waits for its own renewal
-    assert choose(views, (), "d", strategy) == "a"  # and goes elsewhere while its account is full
-    assert choose(views, {"a"}, None, strategy) == "c"
-    assert choose(views, {"a", "c"}, None, strategy) is None
+    assert choose(views, (), strategy) == "a"
+    assert [has_room(one) for one in views] == [False, True, False, True]
+    assert choose(views, {"a"}, strategy) == "c"
+    assert choose(views, {"a", "c"}, strategy) is None
 
 
 def test_busy_or_unable() -> None:
