@@ -144,7 +144,7 @@ class AccountManager:
         while True:
             number = self._claim_home(session, tried, wanted)
             if not number:
-                number = await self._claim(session, tried | self._lacking(wanted, tried))
+                number = await self._claim(session, tried, self._lacking(wanted, tried))
             account = self._held[number]
             try:
                 lease = await self._open(account, session, exclude, number, wanted)
@@ -240,21 +240,22 @@ class AccountManager:
             return 0
         return self._begin(account)
 
-    async def _claim(self, session: str, tried: frozenset[str]) -> int:
+    async def _claim(self, session: str, tried: frozenset[str], lacking: frozenset[str]) -> int:
         """Room on an able account, under a number of its own. Raises NoAccountError."""
-        if not self._room and (number := self._maybe_claim(session, tried)):
+        left_out = tried | lacking
+        if not self._room and (number := self._maybe_claim(session, left_out)):
             return number
         give_up_at_s = self._clock.monotonic() + self._settings.busy_wait_s
         # One that paused because of this request may be back before another has room.
         able = (one for one in self._accounts.values() if one.id in tried and one.is_able)
-        tried = frozenset(one.id for one in able)
+        left_out = lacking.union(one.id for one in able)
         with self._room.ticket() as ticket:
-            if self._choose(session, tried) is not None:
+            if self._choose(session, left_out) is not None:
                 self._room.wake()  # those before us first; if they cannot use it, it comes to us
             while True:
-                await self._room.wait(ticket, self._wait_s(tried, give_up_at_s))
+                await self._room.wait(ticket, self._wait_s(left_out, give_up_at_s))
                 self._room.clear(ticket)
-                number = self._maybe_claim(session, tried)
+                number = self._maybe_claim(session, left_out)
                 if any(map(has_room, self._accounts.values())):
                     self._room.wake(ticket)
                 if number:

@@ -21,6 +21,7 @@ from kiroproxy.accounts import (
 )
 from kiroproxy.accounts.pace import SPACING_S
 from kiroproxy.errors import CredentialError, Kind, NoAccountError, UpstreamRefusedError
+from kiroproxy.kiro.models import ModelInfo
 from kiroproxy.kiro.replies import Action, Health, Remedy
 from tests.accounts.fakes import MARK, START_EPOCH_S, FakeService, ManualClock, credential, settle
 
@@ -108,6 +109,23 @@ async def test_who_waits_goes_back_to_the_account_that_paused_for_it(pool: MakeP
     assert not asked.done()
     await p.clock.advance(0.2)
     assert asked.done() and asked.result().account_id == held[0].account_id
+
+
+async def test_who_waits_does_not_go_to_an_account_without_the_model(pool: MakePool) -> None:
+    """It lacks the model as much when its pause is over."""
+    p = pool(credential(1), credential(2))
+    p.service.models = [ModelInfo("claude-haiku-4.5", "Haiku")]
+    lacking = await p.manager.lease("")
+    p.service.models = [ModelInfo("claude-opus-4.5", "Opus")]
+    full = await p.manager.lease("")
+    p.manager.release(lacking, throttled(3.0))
+    wanted = "claude-opus-4.5"
+    asked = asyncio.create_task(p.manager.lease("", wanted=wanted))
+    await p.clock.advance(3.1)
+    assert not asked.done()
+    p.manager.release(full, None)
+    await p.clock.advance(0.1)
+    assert asked.done() and asked.result().account_id == full.account_id
 
 
 async def test_full_account_is_left_alone_and_the_conversation_keeps_its_home(
