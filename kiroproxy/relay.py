@@ -299,7 +299,7 @@ class Relay:
                 tries.extra_fields = False
                 return lease
             case Action.NEXT_ACCOUNT:
-                tries.excluded |= lease.exclude | {lease.account_id}
+                tries.excluded = lease.exclude.leave(lease.account_id)
                 self._accounts.release(
                     lease, error
                 )  # nobody holds one account and waits for another

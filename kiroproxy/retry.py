@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kiroproxy.accounts import UNTRIED, Tried
 from kiroproxy.errors import (
     ConnectError,
     ConnectionLostError,
@@ -20,8 +21,8 @@ from kiroproxy.kiro.replies import Action, Remedy
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Bounds of the only retry loop. Small on purpose: each try of a POST may be billed, and clients
-    retry by themselves. Every step has its own bound (an account is left once, renewed once, a field
-    is left out once); ``max_tries`` ends the loop should all of them fail to."""
+    retry by themselves. Every step has its own bound (an account is left twice at most and renewed
+    once, a field is left out once); ``max_tries`` ends the loop should all of them fail to."""
 
     max_tries: int = 100
     max_retries: int = 3
@@ -34,7 +35,7 @@ class RetryPolicy:
 class Tries:
     """What one request has already tried; ``next_step`` reads it, ``Relay`` writes it."""
 
-    excluded: frozenset[str] = frozenset()
+    excluded: Tried = UNTRIED
     refreshed: set[str] = field(default_factory=set)
     reasoning: bool = True
     extra_fields: bool = True

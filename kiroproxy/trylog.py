@@ -49,7 +49,7 @@ def tell_begin(
         "try": tries.number,
         "model": wanted,
         "upstream_model": upstream_model,
-        "excluded": len(tries.excluded),
+        "excluded": len(tries.excluded.left),
         "waited_ms": _ms(waited_s),
     }
     _log.debug("try begins", extra={"fields": fields})

@@ -270,10 +270,11 @@ async def test_many_requests(tmp_path: Path, strategy: Strategy, requests: int) 
     assert fleet.states()[STEADY] in (State.READY, State.REFRESHING)
     assert fleet.states()[SHAKY] in (State.READY, State.REFRESHING)
 
-    # Each account is left at most once by a request.
+    # Each account is left at most once by a request; one that pauses, once more after its pause.
     for numbers in service.asked.values():
-        changes = [number for number, _ in itertools.groupby(numbers)]
-        assert len(changes) == len(set(changes))
+        changes = Counter(number for number, _ in itertools.groupby(numbers))
+        assert changes.pop(THROTTLED, 0) <= 2
+        assert max(changes.values(), default=0) <= 1
 
     # Fair: those that were able all the time have served alike (the shaky one's requests take longer);
     # the throttled one less, but not nothing.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kiroproxy.accounts import UNTRIED
 from kiroproxy.errors import (
     ConnectError,
     ConnectionLostError,
@@ -29,7 +30,7 @@ def refused(action: Action, fallback: Action = Action.STOP) -> UpstreamRefusedEr
 FIRST = Tries(number=1)
 ONCE = Tries(number=2, retries=1)
 SPENT = Tries(
-    number=2, retries=3, refreshed={"a"}, reasoning=False, extra_fields=False, excluded=frozenset()
+    number=2, retries=3, refreshed={"a"}, reasoning=False, extra_fields=False, excluded=UNTRIED
 )
 
 CASES: dict[str, tuple[KiroProxyError, Tries, Action]] = {

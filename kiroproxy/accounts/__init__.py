@@ -5,12 +5,13 @@ from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.manager import AccountManager, Lease
 from kiroproxy.accounts.pace import PaceLimits
 from kiroproxy.accounts.persistence import StateBook
-from kiroproxy.accounts.selection import AccountView, Strategy
+from kiroproxy.accounts.selection import UNTRIED, AccountView, Strategy, Tried
 from kiroproxy.accounts.settings import AccountSettings
 from kiroproxy.accounts.state import State
 from kiroproxy.accounts.store import TokenStore
 
 __all__ = [
+    "UNTRIED",
     "AccountManager",
     "AccountSettings",
     "AccountView",
@@ -22,5 +23,6 @@ __all__ = [
     "StateBook",
     "Strategy",
     "TokenStore",
+    "Tried",
     "load_credentials",
 ]

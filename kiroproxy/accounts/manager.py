@@ -16,7 +16,9 @@ from kiroproxy.accounts.entries import Credential
 from kiroproxy.accounts.persistence import StateBook, to_saved
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import (
+    UNTRIED,
     AccountView,
+    Tried,
     back_s,
     busy_s,
     choose,
@@ -47,7 +49,7 @@ class Lease(NamedTuple):
     """The right to make one request as an account. ``models``: its catalogue at this moment; ``model``:
     the catalogue's entry for a requested name (names nobody knows pass through).
 
-    ``exclude``: accounts that this request has tried before. ``number`` tells the manager which right
+    ``exclude``: what this request has tried before. ``number`` tells the manager which right
     it is; it stays the same when the account's token is renewed for the request."""
 
     account_id: str
@@ -56,7 +58,7 @@ class Lease(NamedTuple):
     models: Sequence[ModelInfo]
     model: Callable[[str], ModelInfo]
     session: str
-    exclude: frozenset[str]
+    exclude: Tried
     number: int
     wanted: str = ""
     was_renewed: bool = False
@@ -130,32 +132,31 @@ class AccountManager:
 
     # -- for requests
 
-    async def lease(
-        self, session: str, exclude: frozenset[str] = frozenset(), wanted: str = ""
-    ) -> Lease:
+    async def lease(self, session: str, exclude: Tried = UNTRIED, wanted: str = "") -> Lease:
         """An account with a usable token, counted as busy until ``release``. Raises NoAccountError.
 
-        ``session``: a conversation's key, '' for none. ``exclude``: accounts this request has tried.
+        ``session``: a conversation's key, '' for none. ``exclude``: accounts this request has left; it goes
+        back to one only when it has to wait, when that one's pause is over, and once.
         ``wanted``: a model's name; accounts known not to have it serve only when no other can. Waits
         for the chosen account's own renewal at most (if that fails the next one is taken), and for a
         bounded time while every able account serves as many requests as it may.
         """
         tried = exclude
         while True:
-            number = self._claim_home(session, tried, wanted)
+            number = self._claim_home(session, tried.left, wanted)
             if not number:
-                number = await self._claim(session, tried, self._lacking(wanted, tried))
+                number = await self._claim(session, tried, self._lacking(wanted, tried.left))
             account = self._held[number]
             try:
                 lease = await self._open(account, session, exclude, number, wanted)
             except (CredentialError, UpstreamError, InternalError):
                 self._free(number)
-                tried |= {account.id}  # its state says why
+                tried = tried.leave(account.id)  # its state says why
             except BaseException:
                 self._free(number)
                 raise
             else:
-                self._remember(session, account.id, tried)
+                self._remember(session, account.id, tried.left)
                 return lease
 
     def _lacking(self, wanted: str, tried: frozenset[str]) -> frozenset[str]:
@@ -192,8 +193,7 @@ class AccountManager:
         except (CredentialError, UpstreamError, InternalError):
             pass  # its state says why
         self._free(lease.number)
-        exclude = lease.exclude | {lease.account_id}
-        return await self.lease(lease.session, exclude, lease.wanted)
+        return await self.lease(lease.session, lease.exclude.leave(lease.account_id), lease.wanted)
 
     def release(self, lease: Lease, error: KiroProxyError | None) -> None:
         """How the last try with the lease ended; None: with an answer. Only the first release of a
@@ -207,7 +207,7 @@ class AccountManager:
         self,
         account: Account,
         session: str,
-        exclude: frozenset[str],
+        exclude: Tried,
         number: int,
         wanted: str,
         *,
@@ -240,15 +240,15 @@ class AccountManager:
             return 0
         return self._begin(account)
 
-    async def _claim(self, session: str, tried: frozenset[str], lacking: frozenset[str]) -> int:
+    async def _claim(self, session: str, tried: Tried, lacking: frozenset[str]) -> int:
         """Room on an able account, under a number of its own. Raises NoAccountError."""
-        left_out = tried | lacking
+        left_out = tried.left | lacking
         if not self._room and (number := self._maybe_claim(session, left_out)):
             return number
         give_up_at_s = self._clock.monotonic() + self._settings.busy_wait_s
         # One that paused because of this request may be back before another has room.
-        able = (one for one in self._accounts.values() if one.id in tried and one.is_able)
-        left_out = lacking.union(one.id for one in able)
+        able = (one for one in self._accounts.values() if one.id in tried.left and one.is_able)
+        left_out = (lacking | tried.twice).union(one.id for one in able)
         with self._room.ticket() as ticket:
             if self._choose(session, left_out) is not None:
                 self._room.wake()  # those before us first; if they cannot use it, it comes to us

@@ -11,7 +11,7 @@ import enum
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from kiroproxy.accounts.state import ABLE, Now, State, Status, is_quota_spent, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
@@ -52,6 +52,20 @@ class AccountView:
     @property
     def is_able(self) -> bool:
         return self.status.state in ABLE
+
+
+class Tried(NamedTuple):
+    """Accounts that one request has left, and those among them that it went back to and left again."""
+
+    left: frozenset[str] = frozenset()
+    twice: frozenset[str] = frozenset()
+
+    def leave(self, account_id: str) -> Tried:
+        twice = self.twice | (self.left & {account_id})
+        return Tried(self.left | {account_id}, twice)
+
+
+UNTRIED: Final = Tried()
 
 
 class Candidate(Protocol):

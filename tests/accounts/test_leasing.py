@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kiroproxy.accounts import (
+    UNTRIED,
     AccountManager,
     AccountSettings,
     AccountView,
@@ -18,6 +19,7 @@ from kiroproxy.accounts import (
     State,
     Strategy,
     TokenStore,
+    Tried,
 )
 from kiroproxy.accounts.pace import SPACING_S
 from kiroproxy.errors import CredentialError, Kind, NoAccountError, UpstreamRefusedError
@@ -58,7 +60,7 @@ class PoolWorld:
     def active(self) -> list[int]:
         return [view.active for view in self.manager.accounts()]
 
-    def ask(self, session: str = "", exclude: frozenset[str] = frozenset()) -> asyncio.Task[Lease]:
+    def ask(self, session: str = "", exclude: Tried = UNTRIED) -> asyncio.Task[Lease]:
         return asyncio.create_task(self.manager.lease(session, exclude))
 
 
@@ -90,7 +92,7 @@ async def test_who_waits_for_room_gets_an_account_whose_pause_is_over(pool: Make
     held = [await p.manager.lease("") for _ in range(3)]
     for lease, pause_s in zip(held[:2], (3.0, 7.0), strict=True):
         p.manager.release(lease, throttled(pause_s))
-    first, second = p.ask(), p.ask(exclude=frozenset({held[0].account_id}))
+    first, second = p.ask(), p.ask(exclude=UNTRIED.leave(held[0].account_id))
     await p.clock.advance(2.9)
     assert not first.done() and not second.done()
     await p.clock.advance(0.2)
@@ -104,11 +106,30 @@ async def test_who_waits_goes_back_to_the_account_that_paused_for_it(pool: MakeP
     p = pool(credential(1), credential(2))
     held = [await p.manager.lease("") for _ in range(2)]
     p.manager.release(held[0], throttled(3.0))
-    asked = p.ask(exclude=frozenset({held[0].account_id}))
+    asked = p.ask(exclude=UNTRIED.leave(held[0].account_id))
     await p.clock.advance(2.9)
     assert not asked.done()
     await p.clock.advance(0.2)
     assert asked.done() and asked.result().account_id == held[0].account_id
+
+
+async def test_who_waits_goes_back_once(pool: MakePool) -> None:
+    """A request that was refused again there waits for others: it could go on so without end."""
+    p = pool(credential(1), credential(2))
+    held = [await p.manager.lease("") for _ in range(2)]
+    left = UNTRIED.leave(held[0].account_id)
+    p.manager.release(held[0], throttled(3.0))
+    asked = p.ask(exclude=left)
+    await p.clock.advance(3.1)
+    again = asked.result()
+    assert (again.account_id, again.exclude) == (held[0].account_id, left)
+    p.manager.release(again, throttled(3.0))
+    asked = p.ask(exclude=again.exclude.leave(again.account_id))
+    await p.clock.advance(3.1)
+    assert not asked.done()
+    p.manager.release(held[1], None)
+    await p.clock.advance(0.1)
+    assert asked.done() and asked.result().account_id == held[1].account_id
 
 
 async def test_who_waits_does_not_go_to_an_account_without_the_model(pool: MakePool) -> None:
@@ -157,7 +178,7 @@ async def test_who_waits_is_served_in_order(pool: MakePool) -> None:
 async def test_room_that_the_first_cannot_use_goes_to_the_next(pool: MakePool) -> None:
     p = pool(*two())
     one, other = await p.manager.lease(""), await p.manager.lease("")
-    picky = p.ask(exclude=frozenset({other.account_id}))
+    picky = p.ask(exclude=UNTRIED.leave(other.account_id))
     easy = p.ask()
     await settle()
     p.manager.release(other, None)
@@ -270,7 +291,7 @@ async def test_refresh_that_leads_to_another_account(pool: MakePool) -> None:
     lease = await p.manager.lease("")
     other = await p.manager.refresh(lease)
     assert (other.label, p.active()) == ("account 2", [0, 1])
-    assert other.exclude == {lease.account_id}
+    assert other.exclude == UNTRIED.leave(lease.account_id)
     p.manager.release(other, None)
     p.manager.release(lease, None)
     assert p.active() == [0, 0]

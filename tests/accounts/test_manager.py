@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.accounts import AccountManager, AccountSettings, Credential, Lease, State, TokenStore
+from kiroproxy.accounts import (
+    UNTRIED,
+    AccountManager,
+    AccountSettings,
+    Credential,
+    Lease,
+    State,
+    TokenStore,
+)
 from kiroproxy.accounts.account import HEALTH_EVENTS
 from kiroproxy.accounts.entries import Place, Tokens
 from kiroproxy.errors import (
@@ -141,10 +149,10 @@ async def test_conversation_stays_on_its_account(world: MakeWorld) -> None:
 async def test_excluded_accounts_are_not_leased_again(world: MakeWorld) -> None:
     w = world(credential(1), credential(2))
     first = await w.manager.lease("s")
-    second = await w.manager.lease("s", frozenset({first.account_id}))
+    second = await w.manager.lease("s", UNTRIED.leave(first.account_id))
     assert second.label == "account 2"
     with pytest.raises(NoAccountError, match="tried already"):
-        await w.manager.lease("s", frozenset({first.account_id, second.account_id}))
+        await w.manager.lease("s", second.exclude.leave(second.account_id))
 
 
 # -- renewal

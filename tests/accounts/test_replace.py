@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.accounts import AccountManager, AccountSettings, Credential, State, TokenStore
+from kiroproxy.accounts import (
+    UNTRIED,
+    AccountManager,
+    AccountSettings,
+    Credential,
+    State,
+    TokenStore,
+)
 from kiroproxy.accounts.entries import Place, Tokens
 from kiroproxy.accounts.pace import PaceLimits
 from kiroproxy.accounts.persistence import StateBook
@@ -95,7 +102,7 @@ async def test_what_is_known_of_one_that_stays_is_kept(pool: MakePool) -> None:
     p = pool(credential(1, expires_in_s=-5), credential(2))
     p.service.errors = [CredentialError("dead")]
     with pytest.raises(NoAccountError):
-        await p.manager.lease("", exclude=frozenset({credential(2).id}))
+        await p.manager.lease("", exclude=UNTRIED.leave(credential(2).id))
     p.manager.set_remaining(credential(2).id, 7.0, None)
     await p.take(credential(2), credential(1, expires_in_s=-5))
     assert p.states == [State.READY, State.REVOKED]
