@@ -126,7 +126,7 @@ class _Session:
         self._is_over = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._alarms.loop)  # who asks without one asks the kernel
         if task is None:
             raise InternalError("a session outside of a task")
         self._task = task

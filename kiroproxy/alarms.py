@@ -24,17 +24,17 @@ class Ringing(Protocol):
 class Alarms:
     """For one event loop. Everybody has one deadline at the most."""
 
-    __slots__ = ("_due_s", "_loop", "_timer", "_timer_s")
+    __slots__ = ("_due_s", "_timer", "_timer_s", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._due_s: dict[Ringing, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
 
     def set(self, whose: Ringing, seconds: float) -> None:
         """``whose`` deadline is so far from now, whatever it was before. Infinite: never."""
-        at_s = self._loop.time() + seconds
+        at_s = self.loop.time() + seconds
         self._due_s[whose] = at_s
         if at_s < self._timer_s:
             self._wait_until(at_s)
@@ -47,11 +47,11 @@ class Alarms:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_s = at_s
-        self._timer = self._loop.call_at(at_s, self._on_timer)
+        self._timer = self.loop.call_at(at_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer, self._timer_s = None, math.inf
-        now_s = self._loop.time() + _TICK_S
+        now_s = self.loop.time() + _TICK_S
         for whose in [one for one, at_s in self._due_s.items() if at_s <= now_s]:
             if self._due_s.pop(whose, None) is not None:  # not dropped by one before it
                 whose.ring()

@@ -18,6 +18,7 @@ from kiroproxy.http.head import RequestHead
 from kiroproxy.http.incoming import Incoming
 from kiroproxy.http.line import ClientLine
 from kiroproxy.http.responses import CONTINUE
+from kiroproxy.http.router import Handler
 from kiroproxy.http.shared import Shared
 from kiroproxy.http.states import READING, State, Step
 
@@ -138,7 +139,8 @@ class Connection(ClientLine):
         if refusal is not None:
             return self._refuse(incoming, refusal)
         self._step(Step.BODY)
-        self._deadline.expire_in(incoming.body_patience_s())
+        if not head.is_whole(len(rest)):
+            self._deadline.expire_in(incoming.body_patience_s())
         return rest
 
     def _read_body(self, incoming: Incoming, data: bytes) -> bytes:
@@ -193,10 +195,10 @@ class Connection(ClientLine):
         if not self.is_known:  # till now it waited: to send slowly what nobody reads keeps no place
             self._shared.guests.work(self)
         if match.handler is not None:
-            coroutine = self._shared.answerer.run(match.handler, exchange.request, exchange)
-            self._task = self._shared.loop.create_task(coroutine)
-            self._task.add_done_callback(self._task_done)
-            self._shared.tasks.add(self._task)
+            task = self._shared.loop.create_task(self._run(match.handler, exchange))
+            task.add_done_callback(self._task_broken)
+            self._shared.tasks.add(task)
+            self._task = task
             return
         if match.error is not None:
             self._shared.answerer.refuse(exchange.request, exchange, match.error, match.extra_lines)
@@ -221,15 +223,27 @@ class Connection(ClientLine):
         self._exchange = exchange
         return exchange
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        """A callback and not the task's own last lines: a task that is cancelled before its first
-        step never gets to those."""
+    async def _run(self, handler: Handler, exchange: Exchange) -> None:
+        """One request's task. It goes on with the connection itself: a callback comes a turn of the loop
+        later, when the next request is often here already and had to wait."""
+        await self._shared.answerer.run(handler, exchange.request, exchange)
+        if self._task is not None:
+            self._task.remove_done_callback(self._task_broken)
+            # What follows is no part of this request, nor are its log lines.
+            self._shared.context.run(self._handled, self._task)
+
+    def _task_broken(self, task: asyncio.Task[None]) -> None:
+        """Of a task that did not get to its last lines: cancelled perhaps, even before its first step."""
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a request's task broke", exc_info=task.exception())
+        self._handled(task)
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        """The handler is through."""
         self._task = None
         self._shared.tasks.discard(task)
         if self._exchange is not None and not self._exchange.finished:
             self._exchange.abort()
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("a request's task broke", exc_info=task.exception())
         self._complete()
         self._read_ahead()
         self._shared.on_leave()

@@ -69,6 +69,10 @@ class RequestHead:
     problem: KiroProxyError | None = None
     """Well-formed, but nothing we serve; the answer can still be in the route's dialect."""
 
+    def is_whole(self, here_bytes: int) -> bool:
+        """Whether the body is here with so many bytes behind the head; unsure with chunks, so False."""
+        return self.body_bytes != CHUNKED and self.body_bytes <= here_bytes
+
     def to_request(self, body: bytes, request_id: str, peer: str) -> Request:
         """What the handler sees."""
         return Request(
@@ -125,19 +129,15 @@ class HeadReader:
         self._searched = max(len(buffer) - 3, 0)
 
     def _parse(self, head: bytes) -> RequestHead:
-        lines = head.count(b"\n")
-        if len(head) > self._limits.max_head_bytes or lines - 2 > self._limits.max_header_lines:
-            raise _too_large(self._limits)
-        if lines != head.count(b"\r\n"):
-            raise _bare_lf()
-        if b"\r\n " in head or b"\r\n\t" in head:
-            raise RequestError("folded header lines are not allowed (RFC 9112 §5.2)")
+        limits = self._limits
+        if len(head) > limits.max_head_bytes or head.count(b"\n") - 2 > limits.max_header_lines:
+            raise _too_large(limits)
         length = _LENGTH_LINE.search(head)
         if length is None or head.lower().count(b"content-length") != 1:
             framing = _judged(head)
-            return _to_head(framing, framing.length, self._limits)
+            return _to_head(framing, framing.length, limits)
         at, end = length.span(1)
-        return _to_head(_judged(head[:at] + b"0" + head[end:]), int(length[1]), self._limits)
+        return _to_head(_judged(head[:at] + b"0" + head[end:]), int(length[1]), limits)
 
 
 def _judged(head: bytes) -> Framing:
@@ -146,6 +146,10 @@ def _judged(head: bytes) -> Framing:
 
 
 def _judge(head: bytes) -> Framing:
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise _bare_lf()
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise RequestError("folded header lines are not allowed (RFC 9112 §5.2)")
     return _to_framing(_grammar(head))
 
 

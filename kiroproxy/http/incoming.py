@@ -74,7 +74,7 @@ class Incoming:
     ) -> KiroProxyError | None:
         """Why not to go on behind the head; ``here_bytes`` of what follows have come already. What the
         route does not let in, but is here as a whole, becomes a match without a handler."""
-        is_whole = head.body_bytes != CHUNKED and head.body_bytes <= here_bytes
+        is_whole = head.is_whole(here_bytes)
         was_known = guest.is_known
         denied = None
         # Of a request that is here as a whole the route is asked once a connection: its handler asks too.

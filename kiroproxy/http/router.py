@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -122,7 +123,7 @@ class Router:
 
     def match(self, method: str, path: str, headers: Headers) -> Match:
         """Never fails: what cannot be served comes back as a Match with an error."""
-        segments = split_path(path)
+        segments = _known_path(path) if len(path) <= MAX_KNOWN_PATH else split_path(path)
         if segments in WEBSOCKET_PATHS and _wants_websocket(method, headers):
             return _upgrade_required()
         found = self._find(segments, path)
@@ -158,6 +159,11 @@ def split_path(path: str) -> Segments:
     while len(segments) > 1 and segments[0] == segments[1] and segments[0] in COLLAPSED_SEGMENTS:
         del segments[0]
     return tuple(segments)
+
+
+MAX_KNOWN_PATH: Final = 200
+"""Paths come from clients; longer ones are split each time instead of being kept."""
+_known_path: Final = functools.lru_cache(maxsize=256)(split_path)
 
 
 def _is_parameter(segment: str) -> bool:

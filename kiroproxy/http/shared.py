@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ class Shared:
     connections: set[ClientLine] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    """The server's own, which no request's id stands in."""
 
     def __post_init__(self) -> None:
         self.guests = Guests(self.limits)
