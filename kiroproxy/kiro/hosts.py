@@ -51,6 +51,10 @@ class Candidate:
     binding: Binding
     requires_arn: bool = False
 
+    def __hash__(self) -> int:
+        """Cheap: what is worked out of a host is looked up with every request."""
+        return hash(self.host_url)
+
     @property
     def chat_url(self) -> str:
         """Where generateAssistantResponse is posted."""

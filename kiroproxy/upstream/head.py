@@ -43,12 +43,6 @@ class Head:
         tokens = ",".join(self.headers.get_all("connection")).lower().split(",")
         return "close" not in {token.strip() for token in tokens}
 
-    @property
-    def has_two_lengths(self) -> bool:
-        """RFC 9112 §6.1: a message with both headers may be an attempt at smuggling."""
-        headers = self.headers
-        return None not in (headers.get("transfer-encoding"), headers.get("content-length"))
-
 
 class HeadReader:
     """One exchange's heads: ``request`` to send, then ``feed`` until it returns the answer's.

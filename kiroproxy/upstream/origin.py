@@ -28,8 +28,7 @@ class Origin(NamedTuple):
     @property
     def host_header(self) -> str:
         """The ``Host`` value: the port stands in it only when it is not the scheme's own."""
-        is_default = _DEFAULT_PORTS[self.scheme] == self.port
-        return self._bracketed if is_default else self.authority
+        return _host_header(self)
 
     @property
     def _bracketed(self) -> str:
@@ -37,6 +36,12 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host_header}"
+
+
+@functools.lru_cache(maxsize=256)
+def _host_header(origin: Origin) -> str:
+    is_default = _DEFAULT_PORTS[origin.scheme] == origin.port
+    return origin._bracketed if is_default else origin.authority
 
 
 @functools.lru_cache(maxsize=256)

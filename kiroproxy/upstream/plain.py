@@ -13,67 +13,53 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 from kiroproxy.http.messages import RawHeader
 
 _FIELD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x21-\x7e]+(?: [\x21-\x7e]+)*\r\n"
-_ASKING: Final = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1\r\n")
-_HOST: Final = re.compile(rb"host: [\x21-\x7e]+\r\n")
-_FIELDS: Final = re.compile(rb"(?:" + _FIELD + rb")*")
+# Lines that say neither where a request goes nor where it ends.
+_OTHERS: Final = rb"(?:(?!(?i:host|content-length|transfer-encoding):)" + _FIELD + rb")*"
+_START: Final = re.compile(
+    rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1\r\nhost: [\x21-\x7e]+\r\n" + _OTHERS
+)
+_END: Final = re.compile(_OTHERS + rb"(?:content-length: [0-9]{1,18}\r\n)?")
 _RESPONSE: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) (?:[\x21-\x7e]+(?: [\x21-\x7e]+)*)?\r\n((?:"
     + _FIELD
     + rb")*)\r\n"
 )
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: [0-9]{1,18}\r\n")
-
 
 #: The last of our headers are those that no two requests have in common: two ids and the length.
 _CHANGING: Final = 3
-MAX_KNOWN_BLOCKS: Final = 256
-
-
-class _Block(NamedTuple):
-    """Plain header lines that stand together, and how many of them say where a request goes and ends."""
-
-    lines: bytes
-    has_host_first: bool
-    hosts: int
-    lengths: int
+MAX_KNOWN_STARTS: Final = 256
 
 
 def plain_request(method: bytes, target: bytes, headers: list[RawHeader]) -> bytes | None:
-    """The head's bytes; None when it is not plain. ``host`` comes first in ``headers``."""
-    asking = b"%b %b HTTP/1.1\r\n" % (method, target)
-    first = _known_block(tuple(headers[:-_CHANGING]))
-    last = _block(headers[-_CHANGING:])
-    if _ASKING.fullmatch(asking) is None or first is None or last is None:
+    """The head's bytes; None when it is not plain. ``host`` comes first in ``headers``, and a length
+    last."""
+    start = _known_start(method, target, tuple(headers[:-_CHANGING]))
+    end = _lines(headers[-_CHANGING:])
+    if start is None or end is None or _END.fullmatch(end) is None:
         return None
-    has_host_first = first.has_host_first if first.lines else last.has_host_first
-    if not has_host_first or first.hosts + last.hosts != 1 or first.lengths + last.lengths > 1:
-        return None
-    return b"%b%b%b\r\n" % (asking, first.lines, last.lines)
+    return b"%b%b\r\n" % (start, end)
 
 
-def _block(headers: Iterable[RawHeader]) -> _Block | None:
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    block = b"".join(lines)
-    # As many lines as headers: none of them has broken out of its own.
-    if _FIELDS.fullmatch(block) is None or block.count(b"\n") != len(lines):
-        return None
-    lower = b"\r\n" + block.lower()
-    lengths = lower.count(b"\r\ncontent-length:")
-    if b"\r\ntransfer-encoding:" in lower or lengths > 1:
-        return None
-    if lengths and _LENGTH.search(lower) is None:
-        return None
-    return _Block(block, _HOST.match(block) is not None, lower.count(b"\r\nhost:"), lengths)
+def _start(method: bytes, target: bytes, headers: tuple[RawHeader, ...]) -> bytes | None:
+    lines = _lines(headers)
+    start = b"%b %b HTTP/1.1\r\n%b" % (method, target, lines or b"")
+    return start if lines and _START.fullmatch(start) else None
 
 
-_known_block = functools.lru_cache(maxsize=MAX_KNOWN_BLOCKS)(_block)
-"""Of an account's requests all lines but the last are the same until its token is renewed."""
+_known_start = functools.lru_cache(maxsize=MAX_KNOWN_STARTS)(_start)
+"""An account's requests are the same but for the last lines until its token is renewed."""
+
+
+def _lines(headers: Sequence[RawHeader]) -> bytes | None:
+    """As many lines as headers; None when one of them breaks out of its own."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return lines if lines.count(b"\n") == len(headers) else None
 
 
 def plain_response(data: bytes, max_bytes: int) -> tuple[int, list[RawHeader], int] | None:

@@ -28,7 +28,7 @@ from kiroproxy.errors import (
 from kiroproxy.http.messages import Headers
 from kiroproxy.upstream.body import BodyReader, choose_reader
 from kiroproxy.upstream.connection import Connection
-from kiroproxy.upstream.head import Head, HeadReader
+from kiroproxy.upstream.head import HeadReader
 from kiroproxy.upstream.timeouts import Timeouts, Watch
 
 HELD_BYTES: Final = 256 * 1024
@@ -206,17 +206,16 @@ class UpstreamResponse:
         head = self._head_reader.feed(data)
         if head is None:
             return None
-        self._reader = reader = self._choose_reader(head)
+        coding = head.headers.get("transfer-encoding")
+        length = head.headers.get("content-length")
+        method = self._head_reader.method
+        self._reader = reader = choose_reader(method, head.status, coding, length)
         self.status, self.headers = head.status, head.headers
-        self._keeps_alive = head.keeps_alive and not head.has_two_lengths
+        # RFC 9112 §6.1: a message with both headers may be an attempt at smuggling.
+        self._keeps_alive = head.keeps_alive and None in (coding, length)
         self._watch.head_came()
         self._wake()
         return reader
-
-    def _choose_reader(self, head: Head) -> BodyReader:
-        coding = head.headers.get("transfer-encoding")
-        length = head.headers.get("content-length")
-        return choose_reader(self._head_reader.method, head.status, coding, length)
 
     def _hold(self, body: bytes) -> None:
         self._held.append(body)
