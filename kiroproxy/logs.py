@@ -122,10 +122,6 @@ def _indented(traceback: str) -> str:
 class _Redaction(logging.Filter):
     """Formats early, so that arguments and tracebacks are covered too; once, for all handlers."""
 
-    def __init__(self, instance: str) -> None:
-        super().__init__()
-        self._instance = instance
-
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "request_id"):
             return True
@@ -136,7 +132,6 @@ class _Redaction(logging.Filter):
         if record.exc_text:
             record.exc_text = _cut(redact(record.exc_text), _LONGEST_TRACEBACK)
         record.request_id = request_id.get()
-        record.instance = self._instance
         return True
 
 
@@ -145,21 +140,22 @@ _BLANK = logging.LogRecord("", 0, "", 0, "", (), None).__dict__
 
 def say(logger: logging.Logger, level: int, words: str, fields: dict[str, Any]) -> None:
     """``logger.log(level, words, extra={"fields": fields})`` for the line that every request has: what a
-    record has beside them (file, line, thread) is not looked for, which is a fifth of a line's cost."""
+    record has beside them (file, line, thread) is not looked for, which is a fifth of a line's cost, and
+    ``words`` of ours need no redaction."""
     if logger.isEnabledFor(level):
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__.update(_BLANK)
         record.name, record.msg, record.created = logger.name, words, time.time()
         record.levelno, record.levelname = level, logging.getLevelName(level)
-        record.fields = fields
+        record.fields, record.request_id = fields, request_id.get()
         logger.handle(record)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+def _fields(record: logging.LogRecord, instance: str) -> dict[str, Any]:
     fields = dict(getattr(record, "fields", {}))
     if rid := getattr(record, "request_id", ""):
         fields.setdefault("request_id", rid)
-    if instance := getattr(record, "instance", ""):
+    if instance:
         fields.setdefault("instance", instance)
     return fields
 
@@ -175,9 +171,17 @@ def _time(record: logging.LogRecord) -> str:
     return f"{_second(epoch_s)}.{ms:03d}+00:00"
 
 
-class _TextFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
+    """``instance``: the server's own name, in every line if it has one."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__()
+        self._instance = instance
+
+
+class _TextFormatter(_LineFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = _fields(record)
+        fields = _fields(record, self._instance)
         words = record.msg + "".join([f" {k}={v}" for k, v in fields.items() if v != ""])
         if not _is_harmless(words):
             pairs = "".join(f" {k}={_clean(str(v))}" for k, v in fields.items() if v != "")
@@ -186,7 +190,7 @@ class _TextFormatter(logging.Formatter):
         return f"{line}\n{_indented(record.exc_text)}" if record.exc_text else line
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_LineFormatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": _time(record),
@@ -194,7 +198,8 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.msg,
         }
-        line.update((k, _clean(v) if isinstance(v, str) else v) for k, v in _fields(record).items())
+        fields = _fields(record, self._instance)
+        line.update((k, _clean(v) if isinstance(v, str) else v) for k, v in fields.items())
         if record.exc_text:
             line["exception"] = record.exc_text
         return orjson.dumps(line, default=str).decode()
@@ -243,9 +248,10 @@ def install(config: Log, handlers: Sequence[logging.Handler]) -> None:
     """These handlers, and no others, on the ``kiroproxy`` logger. Does not fail."""
     logger = logging.getLogger("kiroproxy")
     old = list(logger.handlers)
-    formatter = _JsonFormatter() if config.format == "json" else _TextFormatter()
+    make = _JsonFormatter if config.format == "json" else _TextFormatter
+    formatter = make(config.instance)
     for handler in handlers or [logging.NullHandler()]:
-        handler.addFilter(_Redaction(config.instance))
+        handler.addFilter(_Redaction())
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     for handler in old:

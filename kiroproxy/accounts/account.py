@@ -91,7 +91,7 @@ class Account:
 
     def __init__(self, credential: Credential, workshop: Workshop) -> None:
         self.credential = credential
-        self.status = Status()
+        self.status = _WELL
         self.id = credential.id
         self.label = credential.label
         self.pace = Pace(workshop.settings.pace)
@@ -268,7 +268,8 @@ class Account:
         A refused token counts only if it had been renewed for this request and is still ours.
         """
         if error is None:
-            if self.status != _WELL:  # a success changes nothing about an account that is well
+            # A success changes nothing about an account that is well, nearly always this very object.
+            if self.status is not _WELL and self.status != _WELL:
                 self.happen(Event.SUCCEEDED)
             return
         if error.kind is Kind.MODEL_NOT_FOUND:

@@ -114,9 +114,11 @@ class Answer:
                     self.content_seen = self._seen.text = True
                 return [(TEXT, text) for text in texts]
             if len(texts) >= _WORTH_SPLITTING and len(texts) < len(events):
-                first = events[: len(texts)]
-                if all(map(_is_text, first)):  # as a short answer has it: text, then its figures
-                    return self.feed(first) + self._feed_slowly(events[len(texts) :])
+                if all(map(_is_text, events[: len(texts)])) and self._meter.take_batch(texts):
+                    # As a short answer has it: text, then its figures.
+                    self.content_seen = self._seen.text = True
+                    figures = self._feed_slowly(events[len(texts) :])
+                    return [*[(TEXT, text) for text in texts], *figures]
                 return self._feed_runs(events)
         return self._feed_slowly(events)
 

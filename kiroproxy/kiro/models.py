@@ -191,7 +191,14 @@ _CLAUDE: Final = re.compile(rf"^claude-({'|'.join(FAMILIES)})-(\d+)(?:\.(\d+))?$
 
 def wants_thinking(name: str) -> bool:
     """Whether the name carries the ``-thinking`` suffix by which some clients switch thinking on."""
+    return _is_marked(name) if len(name) <= MAX_KNOWN_NAME else _has_suffix(name)
+
+
+def _has_suffix(name: str) -> bool:
     return _THINKING.search(_ONE_MILLION.sub("", name.strip())) is not None
+
+
+_is_marked: Final = functools.lru_cache(maxsize=256)(_has_suffix)
 
 
 MAX_KNOWN_NAME: Final = 200

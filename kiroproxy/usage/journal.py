@@ -102,7 +102,7 @@ class Journal:
         metrics = self._metrics
         record = self._record(trace, result, status, fields)
         metrics.active -= 1
-        metrics.count_request(trace.dialect, result.value)
+        metrics.count_request(trace.dialect, record.outcome)
         metrics.total.observe(record.total_ms / 1000)
         if record.first_token_ms is not None:
             metrics.first_token.observe(record.first_token_ms / 1000)
@@ -112,7 +112,7 @@ class Journal:
         self._feed.publish(record)
         level = logging.WARNING if result is Result.FAILED else logging.INFO
         if _log.isEnabledFor(level):
-            say(_log, level, result.value, {**_log_fields(record), **notes})
+            say(_log, level, record.outcome, {**_log_fields(record), **notes})
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]

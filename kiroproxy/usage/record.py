@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from kiroproxy.api.events import Source, Usage
 
+_REPORTED: Final = Source.REPORTED.value
+_ESTIMATED: Final = Source.ESTIMATED.value
 _NO_SOURCES: Final[dict[str, str]] = {}  # never changed
 
 
@@ -80,7 +82,7 @@ def sources_of(usage: Usage) -> dict[str, str]:
     percentage only the input follows.
     """
     told = usage.source.value
-    guessed = told if usage.source is Source.REPORTED else Source.ESTIMATED.value
+    guessed = told if usage.source is Source.REPORTED else _ESTIMATED
     sources = {
         "input_tokens": told,
         "output_tokens": guessed,
@@ -88,5 +90,5 @@ def sources_of(usage: Usage) -> dict[str, str]:
         "cache_write_tokens": guessed,
     }
     if usage.credits is not None:
-        sources["credits"] = Source.REPORTED.value
+        sources["credits"] = _REPORTED
     return sources

@@ -154,6 +154,8 @@ def _system(value: object, ignored: Ignored) -> list[str]:
 
 
 def _stop_sequences(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
     path = ("stop_sequences",)
     sequences = (text(item, path, index) for index, item in enumerate(array(value, path)))
     return tuple(sequence for sequence in sequences if sequence)
