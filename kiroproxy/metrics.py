@@ -90,8 +90,10 @@ class Metrics:
     def count_stream_error(self, name: str) -> None:
         _add(self.stream_errors, name, 1)
 
-    def count_tokens(self, direction: str, tokens: int) -> None:
-        _add(self.tokens, direction, tokens)
+    def count_tokens(self, **by_direction: int) -> None:
+        """As ``tokens`` has them."""
+        for direction, tokens in by_direction.items():
+            self.tokens[direction] = self.tokens.get(direction, 0) + tokens
 
     def as_json(self) -> dict[str, Any]:
         """Every number, for ``add`` in another process."""

@@ -48,11 +48,8 @@ _text: Final = operator.itemgetter(1)
 _WORTH_SPLITTING: Final = 3
 
 
-def _is_text(event: kiro.KiroEvent) -> bool:
-    return event[0] == kiro.TEXT and bool(event[1])
-
-
 _KIRO_TEXT: Final = kiro.TEXT  # a global is found faster than a module's attribute
+_TEXT_ALONE: Final = frozenset({kiro.TEXT})
 MAX_WAITING_EVENTS: Final = 100_000  # behind one open tool call; each is a few words of text
 
 
@@ -114,7 +111,9 @@ class Answer:
                     self.content_seen = self._seen.text = True
                 return [(TEXT, text) for text in texts]
             if len(texts) >= _WORTH_SPLITTING and len(texts) < len(events):
-                if all(map(_is_text, events[: len(texts)])) and self._meter.take_batch(texts):
+                first = events[: len(texts)]
+                is_run = _TEXT_ALONE.issuperset(map(_kind, first)) and all(map(_text, first))
+                if is_run and self._meter.take_batch(texts):
                     # As a short answer has it: text, then its figures.
                     self.content_seen = self._seen.text = True
                     figures = self._feed_slowly(events[len(texts) :])

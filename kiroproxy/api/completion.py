@@ -20,6 +20,7 @@ tripled its users' bills). The evidence, in this order; the first line that fits
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,7 @@ STOP_REASONS: Final = {
     "stopsequence": Stop.STOP_SEQUENCE,
     "pauseturn": Stop.PAUSE_TURN,
 }
+_MOST_CHARS: Final = 40  # of a reason that is remembered
 TOOL_REASONS: Final = frozenset({"tooluse", "toolcalls"})
 
 
@@ -73,7 +75,8 @@ def judge(seen: Evidence) -> tuple[Stop, str]:
 
 
 def _by_reason(seen: Evidence) -> tuple[Stop, str]:
-    reason = "".join(filter(str.isalpha, seen.stop_reason.lower()))
+    said = seen.stop_reason
+    reason = _known_fold(said) if len(said) <= _MOST_CHARS else _folded(said)
     stop = STOP_REASONS.get(reason)
     if stop is not None:
         empty = not seen.text and not seen.thinking
@@ -83,6 +86,13 @@ def _by_reason(seen: Evidence) -> tuple[Stop, str]:
             "Kiro's answer announced a tool call, but none came; ask again."
         )
     return Stop.END_TURN, f"unknown stop reason {seen.stop_reason[:40]!r}"
+
+
+def _folded(reason: str) -> str:
+    return "".join(filter(str.isalpha, reason.lower()))
+
+
+_known_fold = functools.lru_cache(maxsize=64)(_folded)
 
 
 def _what_is_missing(seen: Evidence) -> str:

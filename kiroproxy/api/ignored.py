@@ -39,6 +39,8 @@ def is_set(value: Any) -> bool:
 
 def note_unused(request: dict[str, Any], used: frozenset[str], ignored: set[str]) -> None:
     """Take in every field of ``request`` that nobody reads."""
+    if request.keys() <= used:
+        return
     ignored.update(key for key, value in request.items() if key not in used and is_set(value))
 
 

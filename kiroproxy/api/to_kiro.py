@@ -373,8 +373,5 @@ def _opening(turn: Turn) -> list[str]:
 
 
 def _uuid_of(*parts: str) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return uuid_of(digest.digest())
+    words = "\0".join((*parts, "")).encode("utf-8", "surrogatepass")
+    return uuid_of(hashlib.blake2b(words, digest_size=16).digest())

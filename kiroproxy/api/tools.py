@@ -29,7 +29,13 @@ class ToolNames:
     """The names of one request: declared ones first, then those that only its history knows."""
 
     def __init__(self, declared: Iterable[str]) -> None:
-        names = list(dict.fromkeys(declared))
+        self._upstream: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._folded: dict[str, str] = {}
+        if names := list(dict.fromkeys(declared)):
+            self._declare(names)
+
+    def _declare(self, names: list[str]) -> None:
         self._upstream = {name: name for name in names if _FIT.fullmatch(name)}
         self._taken = set(self._upstream)
         for name in names:

@@ -27,7 +27,7 @@ class Headers:
     @classmethod
     def lowered(cls, raw: list[RawHeader]) -> Headers:
         """Of names that are lower-case already."""
-        headers = cls()
+        headers = cls.__new__(cls)
         headers.raw = raw
         headers._first = dict(reversed(raw))
         return headers

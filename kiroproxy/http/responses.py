@@ -76,6 +76,8 @@ def _http_date(second: int) -> bytes:
 
 
 def _line(name: bytes, value: bytes) -> bytes:
+    if name.lower() in _OURS:
+        return b""
     line = b"%b: %b\r\n" % (name, value)
     if line.count(b"\n") != 1 or line.count(b"\r") != 1 or b"\0" in line:
         raise InternalError("a response header holds a line break or NUL")
@@ -95,8 +97,6 @@ def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> 
     """
     lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
     for name, value in headers:
-        if name.lower() in _OURS:
-            continue
         lines.append(_known_line(name, value) if len(value) <= _SHORT_BYTES else _line(name, value))
     lines += prebuilt
     lines.append(b"\r\n")

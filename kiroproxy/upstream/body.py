@@ -160,6 +160,9 @@ class ChunkedReader:
             size = _parse_size(data[at:line_end])
             at = line_end + 2
             if size == 0:
+                if data.startswith(_CRLF, at):  # no trailer, as nearly always
+                    self._part, self.done = _Part.DONE, True
+                    return at + 2
                 self._part = _Part.TRAILER
                 return at
             stop = at + size

@@ -21,7 +21,8 @@ import asyncio
 import logging
 import math
 import ssl
-from typing import Final, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple
 
 from kiroproxy.alarms import Alarms
 from kiroproxy.clock import Clock, SystemClock
@@ -73,14 +74,14 @@ class UpstreamClient:
         self._dialer = Dialer(tls, proxies or ProxyTable({}), resolver)
         self.pool = Pool(pool_limits or PoolLimits(), self._clock, self._dialer.dial)
 
-    async def send(
+    def send(
         self,
         method: str,
         url: str,
         headers: list[RawHeader],
         body: bytes,
         timeouts: Timeouts,
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """Send one request; returns when the answer's head is here, whatever its status.
 
         ``Host`` and ``Content-Length`` are added. Raises ConfigError for a bad URL, else
@@ -91,8 +92,8 @@ class UpstreamClient:
         started_at_s = self._clock.monotonic()
         request = _Request(method, *parse_url(url), headers, body)
         if _log.isEnabledFor(logging.DEBUG):
-            return await self._send_told(request, timeouts, started_at_s)
-        return await self._send(request, timeouts, started_at_s)
+            return self._send_told(request, timeouts, started_at_s)
+        return self._send(request, timeouts, started_at_s)
 
     async def _send_told(
         self, request: _Request, timeouts: Timeouts, started_at_s: float

@@ -139,12 +139,13 @@ class Journal:
         )
 
     def _count_usage(self, usage: Usage) -> None:
-        metrics = self._metrics
-        metrics.count_tokens("input", usage.input_tokens)
-        metrics.count_tokens("output", usage.output_tokens)
-        metrics.count_tokens("cache_read", usage.cache_read_tokens)
-        metrics.count_tokens("cache_write", usage.cache_write_tokens)
-        metrics.credits += usage.credits or 0.0
+        self._metrics.count_tokens(
+            input=usage.input_tokens,
+            output=usage.output_tokens,
+            cache_read=usage.cache_read_tokens,
+            cache_write=usage.cache_write_tokens,
+        )
+        self._metrics.credits += usage.credits or 0.0
 
 
 def _log_fields(record: RequestRecord) -> dict[str, Any]:
