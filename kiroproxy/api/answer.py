@@ -79,7 +79,8 @@ class Answer:
         self._meter = Meter(plan.max_tokens)
         self._tools = ToolAssembler(plan.tool_names, make_id)
         self._call_over = False  # the one call that is wanted is out
-        self._plain = False  # text needs no step but counting
+        # Text needs no step but counting.
+        self._plain = not (plan.split_thinking or plan.strip_fence or plan.stop_sequences)
         # The open thinking block
         self._thinking_open = False
         self._signature: list[str] = []
@@ -87,7 +88,6 @@ class Answer:
         self._seen = Evidence()
         self._reader = UsageReader(plan)
         self._waiting: list[kiro.KiroEvent] = []
-        self._update_plain()
 
     def initial_usage(self) -> Usage:
         """What can be said before the answer: the estimate of the prompt."""

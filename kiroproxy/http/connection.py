@@ -127,9 +127,8 @@ class Connection(ClientLine):
         refusal = incoming.admit(head, self, self.peer, len(rest))
         if refusal is not None:
             return self._refuse(incoming, refusal)
-        if head.body_bytes == 0:
-            self._answer(incoming, b"")
-            return rest
+        if head.is_whole(len(rest)):
+            return self._take_whole(incoming, head, rest)
         if head.expects_continue and not rest:
             if incoming.match.error is not None:
                 return self._refuse(incoming, incoming.match.error)
@@ -139,9 +138,17 @@ class Connection(ClientLine):
         if refusal is not None:
             return self._refuse(incoming, refusal)
         self._step(Step.BODY)
-        if not head.is_whole(len(rest)):
-            self._deadline.expire_in(incoming.body_patience_s())
+        self._deadline.expire_in(incoming.body_patience_s())
         return rest
+
+    def _take_whole(self, incoming: Incoming, head: RequestHead, data: bytes) -> bytes:
+        """As ``_read_body``, of a body that came with its head: it waits for nothing."""
+        try:
+            body = incoming.whole_body(head, data)
+        except KiroProxyError as error:
+            return self._refuse(incoming, incoming.match.error or error)
+        self._answer(incoming, body)
+        return data[head.body_bytes :]
 
     def _read_body(self, incoming: Incoming, data: bytes) -> bytes:
         try:

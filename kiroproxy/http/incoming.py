@@ -6,6 +6,7 @@ raised or returned here is the refusal the client gets.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
@@ -32,7 +33,7 @@ def _crowded() -> RequestError:
 
 class Incoming:
     """Made when the first bytes come, dropped when the answer is out. In this order: ``read_head`` until
-    it is whole, ``admit``, and if it has a body ``expect_body`` and ``read_body`` until that is whole."""
+    it is whole, ``admit``, then ``whole_body``, or ``expect_body`` and ``read_body`` until it is."""
 
     __slots__ = (
         "_body",
@@ -83,7 +84,7 @@ class Incoming:
         if denied is not None:
             if not is_whole:
                 return denied
-            self.match.handler, self.match.error = None, denied
+            self.match = replace(self.match, handler=None, error=denied)
         return head.problem
 
     def _maybe_denied(self, check: Check, guest: Guest, peer: str) -> KiroProxyError | None:
@@ -97,9 +98,8 @@ class Incoming:
 
     def expect_body(self, head: RequestHead) -> KiroProxyError | None:
         """The body comes from now on, or why it shall not."""
-        limits = self._shared.limits
-        keeps = self.match.handler is not None and head.method in _WITH_BODY
-        most_bytes = limits.max_body_bytes if keeps else limits.max_dropped_bytes
+        keeps = self._keeps_body(head)
+        most_bytes = self._most_bytes(keeps=keeps)
         if head.body_bytes > most_bytes:
             return self.match.error or too_large(most_bytes)
         self._body = (
@@ -110,6 +110,27 @@ class Incoming:
         self._body_bytes = 0  # that have come, and since when
         self._body_from_s = self._shared.loop.time()
         return None
+
+    def whole_body(self, head: RequestHead, data: bytes) -> bytes:
+        """In place of what is above and below, when all of it is in ``data``. Raises KiroProxyError."""
+        size_bytes = head.body_bytes
+        if size_bytes == 0:
+            return b""
+        keeps = self._keeps_body(head)
+        most_bytes = self._most_bytes(keeps=keeps)
+        if size_bytes > most_bytes:
+            raise too_large(most_bytes)
+        if not keeps:
+            return b""
+        self._hold(size_bytes, is_known=True)
+        return data[:size_bytes]
+
+    def _keeps_body(self, head: RequestHead) -> bool:
+        return self.match.handler is not None and head.method in _WITH_BODY
+
+    def _most_bytes(self, *, keeps: bool) -> int:
+        limits = self._shared.limits
+        return limits.max_body_bytes if keeps else limits.max_dropped_bytes
 
     def read_body(self, data: bytes) -> bytes | None:
         """The bytes behind the body, or None while it goes on. Raises KiroProxyError."""

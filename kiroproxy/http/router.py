@@ -61,7 +61,8 @@ class Route:
 
 @dataclass(slots=True)
 class Match:
-    """What to do with a request: call ``handler``, or answer ``error``, or send ``response``."""
+    """What to do with a request: call ``handler``, or answer ``error``, or send ``response``. Never
+    changed: requests share it."""
 
     handler: Handler | None = None
     api: bool = False
@@ -95,6 +96,9 @@ class _Resource:
         names = {*self.methods, "OPTIONS"} | ({"HEAD"} if "GET" in self.methods else set())
         self.allow = ", ".join(sorted(names)).encode("ascii")
 
+    def match(self, method: str, params: dict[str, str]) -> Match:
+        return Match(self.methods[method], self.api, params, check=self.checks[method])
+
     def params(self, segments: Segments) -> dict[str, str] | None:
         """The values of the ``{name}`` segments; None when the path is another."""
         if len(segments) != len(self.segments):
@@ -120,20 +124,27 @@ class Router:
             key: value for key, value in resources.items() if not any(map(_is_parameter, key))
         }
         self._patterns = [value for key, value in resources.items() if key not in self._fixed]
+        self._known = {
+            (method, key): resource.match(method, {})
+            for key, resource in self._fixed.items()
+            for method in resource.methods
+        }
 
     def match(self, method: str, path: str, headers: Headers) -> Match:
         """Never fails: what cannot be served comes back as a Match with an error."""
         segments = _known_path(path) if len(path) <= MAX_KNOWN_PATH else split_path(path)
         if segments in WEBSOCKET_PATHS and _wants_websocket(method, headers):
             return _upgrade_required()
+        known = self._known.get((method, segments))
+        if known is not None:
+            return known
         found = self._find(segments, path)
         if found is None:
             return Match(error=_not_found(method, path))
         resource, params = found
         looked_up = "GET" if method == "HEAD" else method
-        handler = resource.methods.get(looked_up)
-        if handler is not None:
-            return Match(handler, resource.api, params, check=resource.checks[looked_up])
+        if looked_up in resource.methods:
+            return resource.match(looked_up, params)
         if method == "OPTIONS":
             return _options(resource, headers)
         return _method_not_allowed(method, path, resource)

@@ -21,9 +21,7 @@ from kiroproxy.http.messages import RawHeader
 _FIELD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x21-\x7e]+(?: [\x21-\x7e]+)*\r\n"
 # Lines that say neither where a request goes nor where it ends.
 _OTHERS: Final = rb"(?:(?!(?i:host|content-length|transfer-encoding):)" + _FIELD + rb")*"
-_START: Final = re.compile(
-    rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1\r\nhost: [\x21-\x7e]+\r\n" + _OTHERS
-)
+_START: Final = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1\r\nhost: [\x21-\x7e]+\r\n" + _OTHERS)
 _END: Final = re.compile(_OTHERS + rb"(?:content-length: [0-9]{1,18}\r\n)?")
 _RESPONSE: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) (?:[\x21-\x7e]+(?: [\x21-\x7e]+)*)?\r\n((?:"

@@ -42,7 +42,10 @@ class MessageFold:
     def events(self, batch: list[AnswerEvent]) -> None:
         """Take in a batch."""
         for event in batch:
-            _STEPS[event[0]](self, event)
+            if event[0] == TEXT:  # nearly all, as elsewhere: without a call
+                self._parts.append(event[1])
+            else:
+                _STEPS[event[0]](self, event)
 
     def finish(self, ending: Ending) -> bytes:
         """The whole JSON body."""
@@ -100,7 +103,6 @@ class MessageFold:
 
 # Not bound methods: a fold that refers to itself keeps its text until a collection finds it.
 _STEPS: Final[dict[int, Callable[[MessageFold, AnswerEvent], None]]] = {
-    TEXT: MessageFold._add,
     THINKING: MessageFold._thinking,
     THINKING_END: MessageFold._thinking_end,
     REDACTED: MessageFold._redacted,
