@@ -223,7 +223,7 @@ def test_a_breach_is_found(module: str, source: str) -> None:
         ("app", "from kiroproxy.simulator import Simulator"),
         ("upstream.calls", "from kiroproxy.http.messages import Headers"),
         ("simulator.server", "from kiroproxy.eventstream.encoder import encode_frame"),
-        ("simulator.server", "from kiroproxy.eventstream import encode_frame"),
+        ("simulator.server", "from kiroproxy.eventstream import Frame"),
         ("config", "from kiroproxy.errors import ConfigError"),
         ("kiro.events", "from .replies import classify_frame\nimport orjson"),
     ],
