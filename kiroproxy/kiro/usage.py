@@ -6,7 +6,7 @@ Trial and bonuses are pots on top of the plan; together they are what is left to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -48,10 +48,9 @@ class Overage:
 class UsageLimits:
     """``used``/``limit``: credits over plan, active trial and active bonuses; None when not told.
 
-    ``next_reset_epoch_s``: wall time. ``user_id`` and ``raw`` hold personal data: not for logs.
+    ``next_reset_epoch_s``: wall time. The reply's personal data (user id, e-mail) is not taken.
     """
 
-    raw: dict[str, Any] = field(repr=False)
     plan: str = ""
     used: float | None = None
     limit: float | None = None
@@ -59,7 +58,6 @@ class UsageLimits:
     trial: Pot | None = None
     bonuses: tuple[Pot, ...] = ()
     overage: Overage | None = None
-    user_id: str = field(default="", repr=False)
 
     @property
     def remaining(self) -> float | None:
@@ -78,7 +76,6 @@ def parse_usage(body: bytes) -> UsageLimits:
     pots = list(_pots(line)) if line else []
     reset = _epoch_s(line.get("nextDateReset")) or _epoch_s(reply.get("nextDateReset"))
     return UsageLimits(
-        raw=reply,
         plan=_text(_object(reply.get("subscriptionInfo")), "subscriptionTitle", "type"),
         used=sum(_amount(pot, "currentUsage") for pot in pots) if pots else None,
         limit=sum(_amount(pot, "usageLimit") for pot in pots) if pots else None,
@@ -86,7 +83,6 @@ def parse_usage(body: bytes) -> UsageLimits:
         trial=_trial(line),
         bonuses=tuple(_pot(bonus, "") for bonus in _bonuses(line)),
         overage=_overage(reply, line),
-        user_id=_text(_object(reply.get("userInfo")), "userId"),
     )
 
 
