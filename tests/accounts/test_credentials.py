@@ -17,10 +17,9 @@ from kiroproxy.accounts.entries import (
     BUILDER_START_URL,
     Entry,
     Place,
-    format_expiry,
     parse_entry,
-    parse_expiry,
 )
+from kiroproxy.accounts.fields import format_expiry, parse_expiry
 from kiroproxy.errors import ConfigError, CredentialError
 from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN
 from kiroproxy.kiro.identity import CredentialKind
