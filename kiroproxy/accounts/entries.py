@@ -22,12 +22,11 @@ from kiroproxy.accounts.fields import (
     spelling,
 )
 from kiroproxy.errors import CredentialError
-from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, DEFAULT_REGION
+from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, BUILDER_START_URL, DEFAULT_REGION
 from kiroproxy.kiro.identity import CredentialKind
 from kiroproxy.kiro.refresh import is_known_token_endpoint
 from kiroproxy.secret import Secret
 
-BUILDER_START_URL: Final = "https://view.awsapps.com/start"
 # sha1 of the compact JSON {"startUrl": BUILDER_START_URL}: the same on every machine.
 BUILDER_CLIENT_HASH: Final = "e909a0580879b06ece1202964fbe9dda95ea4ce3"
 
