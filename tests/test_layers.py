@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +188,13 @@ def test_pure_modules_know_no_event_loop() -> None:
 def test_root_imports_nothing() -> None:
     source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     assert list(imports_of("", source, is_package=True)) == []
+
+
+def test_the_document_draws_this_table() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = text.split("```")[1].split("→")
+    rows = [set(re.findall(r"\w+", row)) for row in drawn]
+    assert rows == [set(row) for row in ROWS if row != ("__main__",)]
 
 
 def test_every_file_has_a_place_in_the_table() -> None:
