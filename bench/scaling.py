@@ -20,19 +20,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.load import (
+from bench.load import machine
+from bench.load_client import connect_many
+from bench.loops import run
+from bench.processes import START_TIMEOUT_S, Process, children, cpu_s, free_port
+from bench.scenarios import (
     KEY,
     Row,
     Target,
     check_short,
     check_stream,
-    machine,
     short_request,
     stream_request,
 )
-from bench.load_client import connect_many
-from bench.loops import run
-from bench.processes import START_TIMEOUT_S, Process, children, cpu_s, free_port
 
 WORKERS = (1, 2, 4)
 CONNECTIONS = 64

@@ -278,7 +278,7 @@ async def test_many_requests(tmp_path: Path, strategy: Strategy, requests: int) 
 
     # Fair: those that were able all the time have served alike (the shaky one's requests take longer);
     # the throttled one less, but not nothing.
-    assert abs(service.served[STEADY] - service.served[SHAKY]) < 0.15 * service.served[STEADY]
+    assert abs(service.served[STEADY] - service.served[SHAKY]) < 0.2 * service.served[STEADY]
     assert 0 < service.served[THROTTLED] < service.served[STEADY]
 
     # Limits were kept, and nothing is left behind.
