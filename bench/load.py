@@ -25,7 +25,7 @@ from typing import Any
 from bench import goals, yardstick
 from bench.load_client import connect_many
 from bench.loops import loop_name, run
-from bench.processes import START_TIMEOUT_S, Process, free_port
+from bench.processes import START_TIMEOUT_S, Process, free_port, one_account, start_proxy
 from bench.scenarios import (
     KEY,
     MESSAGES,
@@ -55,44 +55,24 @@ class Bench:
             os.sched_setaffinity(0, {other_cpu})
         port = free_port()
         arguments = ["-m", "bench.fast_upstream", str(port)]
-        self.upstream = self._start("upstream", arguments, port, cpu=other_cpu)
+        self.upstream = self._start("upstream", arguments, port, other_cpu)
         self.upstream.wait_until_open()
 
-    def _start(
-        self,
-        name: str,
-        arguments: list[str],
-        port: int,
-        *,
-        cpu: int | None,
-        env: dict[str, str] | None = None,
-    ) -> Process:
-        return Process(arguments, port=port, log=self.folder / f"{name}.log", env=env, cpu=cpu)
+    def _start(self, name: str, arguments: list[str], port: int, cpu: int | None) -> Process:
+        return Process(arguments, port=port, log=self.folder / f"{name}.log", cpu=cpu)
 
     def start_raw_relay(self) -> Target:
         port = free_port()
         arguments = ["-m", "bench.raw_relay", str(port), str(self.upstream.port)]
-        relay = self._start("raw", arguments, port, cpu=self.relay_cpu)
+        relay = self._start("raw", arguments, port, self.relay_cpu)
         relay.wait_until_open()
         return Target("raw relay", relay)
 
     def start_proxy(self, upstream_port: int | None = None) -> Target:
         """Not waited for: what comes until its first answer is measured."""
-        port = free_port()
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        env = {
-            "HOME": str(home),
-            "KIROPROXY_STATE_DIR": str(home / "state"),
-            "KIRO_API_KEY": "ksk_" + "b" * 32,
-            "KIRO_API_URL": f"http://127.0.0.1:{upstream_port or self.upstream.port}",
-            "KIRO_CLIENT_TOKEN": KEY,
-            "KIROPROXY_ACCOUNT_CONCURRENCY": "0",  # the proxy is measured, not its manners
-            "MAX_CONCURRENT_SESSIONS": "0",
-        }
-        arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
-        proxy = self._start("proxy", arguments, port, cpu=self.relay_cpu, env=env)
-        return Target("kiroproxy", proxy)
+        settings = one_account(upstream_port or self.upstream.port, KEY)
+        home, log = self.folder / "home", self.folder / "proxy.log"
+        return Target("kiroproxy", start_proxy(home, log, settings, cpu=self.relay_cpu))
 
 
 async def first_answer(target: Target, dialect: Dialect = MESSAGES) -> float:
