@@ -13,7 +13,7 @@ from kiroproxy.accounts.pace import Pace
 from kiroproxy.accounts.persistence import Saved
 from kiroproxy.accounts.profile import Profile, lacks_profile
 from kiroproxy.accounts.selection import AccountView
-from kiroproxy.accounts.standing import Standing
+from kiroproxy.accounts.standing import WELL, Standing
 from kiroproxy.accounts.state import ABLE, Event, Status, is_quota_spent, with_reset
 from kiroproxy.errors import Kind, KiroProxyError, UpstreamRefusedError
 from kiroproxy.kiro.identity import Identity
@@ -33,7 +33,6 @@ HEALTH_EVENTS: Final[dict[Health, Event]] = {
     Health.BRAKE: Event.BRAKED,
 }
 
-_WELL: Final = Status()
 # The usage figures lag behind: what they say right after a refusal for want of credits is not believed.
 _QUOTA_DOUBT_S: Final = 300.0
 _QUOTA_LEAST: Final = 1.0
@@ -146,7 +145,9 @@ class Account:
         A refused token counts only if it had been renewed for this request and is still ours.
         """
         if error is None:
-            if self._standing.status != _WELL:  # a success changes nothing about one that is well
+            # A success changes nothing about an account that is well, nearly always this very object.
+            status = self._standing.status
+            if status is not WELL and status != WELL:
                 self._standing.happen(Event.SUCCEEDED)
             return
         if error.kind is Kind.MODEL_NOT_FOUND:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from typing import Final
 
 from kiroproxy.accounts.persistence import Saved, from_saved
 from kiroproxy.accounts.state import ABLE, GRAVITY, Event, Now, Status, advance, settle
@@ -12,6 +13,8 @@ from kiroproxy.clock import Clock
 from kiroproxy.errors import Kind
 
 _log = logging.getLogger("kiroproxy.accounts")
+
+WELL: Final = Status()
 
 
 class Standing:
@@ -26,7 +29,7 @@ class Standing:
         rand: Callable[[], float],
         changed: Callable[[Status], None],
     ) -> None:
-        self.status = Status()
+        self.status = WELL
         self.moved_at_s = -math.inf
         self._account_id = account_id
         self._clock = clock
