@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
 
-_LOOPS = [pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio")]
-if importlib.util.find_spec("uvloop") is not None:
-    _LOOPS.append(pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
+from tests.loops import LOOPS
 
 
-@pytest.fixture(params=_LOOPS)
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
