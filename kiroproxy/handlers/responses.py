@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kiroproxy.api.checks import (
+    GetHeader,
     InexactNumber,
     Object,
     load_exactly,
@@ -14,7 +15,7 @@ from kiroproxy.api.checks import (
     optional_text,
 )
 from kiroproxy.api.openai.responses_past import references, resolved, with_ids
-from kiroproxy.api.openai.responses_request import GetHeader, parse_responses, style_of
+from kiroproxy.api.openai.responses_request import parse_responses, style_of
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, RequestError

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from tests.loops import LOOPS
+from tests.upstream.peers import Tls
 
 
 @pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    return Tls(tmp_path_factory.mktemp("tls"))
