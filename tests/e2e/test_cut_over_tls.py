@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from kiroproxy.eventstream.encoder import encode_frame
 from tests.e2e.speakers import SPEAKERS, Wish
 from tests.e2e.support import house
 from tests.loops import LOOPS
-from tests.upstream.peers import Peer, chunk, serve
+from tests.upstream.peers import Peer, Tls, chunk, serve
 
 CELLS = list(product(SPEAKERS, (True, False)))
 WORDS = [b"one ", b"two ", b"three ", b"four"]
@@ -30,8 +28,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    return Tls(tmp_path_factory.mktemp("tls"))
 
 
 def event(name: bytes, payload: bytes) -> bytes:
@@ -85,7 +83,7 @@ def drop(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=str)
-async def test_line_that_ends_without_a_word(cut: Cut, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_line_that_ends_without_a_word(cut: Cut, tls: Tls, tmp_path: Path) -> None:
     asked: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -95,12 +93,10 @@ async def test_line_that_ends_without_a_word(cut: Cut, ca: trustme.CA, tmp_path:
             await peer.send(*cut.sent)
         drop(peer)
 
-    (tmp_path / "ca.pem").write_bytes(ca.cert_pem.bytes())
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(tls)
+    tls.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     given = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
     async with (
-        serve(script, tls=tls) as server,
+        serve(script, tls=tls.server("localhost")) as server,
         house(tmp_path, KIRO_API_URL=server.url, **given) as home,
     ):
         for number, (dialect, stream) in enumerate(CELLS):
