@@ -86,13 +86,16 @@ async def _sound(home: House, dialect: str, stream: bool) -> None:
     assert (heard.text, heard.stop, heard.error) == (WORDS, "end", "")
 
 
-def _houses() -> dict[str, str]:
+def _patience(fault: Fault) -> dict[str, str]:
+    """Short where it has to run out, and nowhere else: a busy machine is slow too."""
+    if fault.name != "stall":
+        return {}
     return {"KIROPROXY_IDLE_TIMEOUT_S": "0.15", "KIROPROXY_FIRST_BYTE_TIMEOUT_S": "0.15"}
 
 
 @pytest.mark.parametrize("fault", BREAKS, ids=str)
 async def test_answer_that_breaks(fault: Fault, tmp_path: Path) -> None:
-    async with house(tmp_path, settings=PACE, **_houses()) as home:
+    async with house(tmp_path, settings=PACE, **_patience(fault)) as home:
         for number, (dialect, stream) in enumerate(CELLS):
             refused = SPEAKERS[dialect].error_of(fault.kind)
             # Behind the first byte: what came is shown, then an error.
