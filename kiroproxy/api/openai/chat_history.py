@@ -20,7 +20,6 @@ from kiroproxy.api.checks import (
     exact_form,
     fail,
     filled_text,
-    holds_too_much,
     load_exactly,
     mapping,
     optional_text,
@@ -143,9 +142,9 @@ def _reasoning(message: Object) -> list[Block]:
     return []
 
 
-def _key(use: ToolUse) -> bytes:
-    """The same for the same call."""
-    return orjson.dumps((use.id, use.name, use.input), option=orjson.OPT_SORT_KEYS)
+def _key(use: ToolUse) -> str:
+    """The same for the same call. Text, since bytes of the JSON writer keep a KB each."""
+    return orjson.dumps((use.id, use.name, use.input), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _tool_call(call: Object, path: Path, ignored: Ignored) -> ToolUse:
@@ -174,8 +173,7 @@ def call_arguments(value: object, path: Path) -> dict[str, Any]:
     if not words.strip():
         return {}
     try:
-        source = words.encode()
-        found = None if holds_too_much(source) else orjson.loads(source)
+        found = orjson.loads(words)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return {CUSTOM_INPUT: words}
     if not isinstance(found, dict):
