@@ -100,6 +100,16 @@ def allowed_namespaces(count: int) -> dict[str, Any]:
     }
 
 
+def clashing_namespaces(count: int) -> dict[str, Any]:
+    """Each is flattened to the same name."""
+    members = [("_" * (at + 1), "_" * (count // 10 - at)) for at in range(count // 10)]
+    tools = [
+        {"type": "namespace", "name": space, "tools": [{"type": "function", "name": name}]}
+        for space, name in members
+    ]
+    return {"input": "a", "tools": tools}
+
+
 CROWDS: dict[str, tuple[str, Crowd]] = {
     "repeated ids": ("messages", repeated_ids),
     "long repeated ids": ("messages", long_repeated_ids),
@@ -108,6 +118,7 @@ CROWDS: dict[str, tuple[str, Crowd]] = {
     "calls of one message": ("chat", calls_of_one_message),
     "functions answered backwards": ("chat", functions_answered_backwards),
     "allowed namespaces": ("responses", allowed_namespaces),
+    "clashing namespaces": ("responses", clashing_namespaces),
 }
 
 
