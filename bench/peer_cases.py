@@ -16,8 +16,7 @@ import orjson
 from bench.fast_upstream import LAST_CHUNK, MODELS, STREAM_HEAD, USAGE, chunk
 from bench.load_client import dechunked
 from bench.workloads import ending_stream, text_frame
-from kiroproxy.eventstream import encode_event
-from kiroproxy.eventstream.encoder import encode_exception
+from kiroproxy.eventstream.encoder import encode_event, encode_exception
 
 ANSWER_TIMEOUT_S = 30.0
 PIECE_BYTES = 7

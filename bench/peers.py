@@ -22,20 +22,31 @@ from typing import Any
 import orjson
 
 from bench import load
-from bench.load import CHAT, KEY, Bench, Row, Scenario, Target, figures, first_answer, machine
+from bench.load import Bench, figures, first_answer, machine
 from bench.loops import run
 from bench.peer_cases import CASES, CaseUpstream, ask
 from bench.processes import Process, free_port
+from bench.scenarios import (
+    CHAT,
+    KEY,
+    Row,
+    Scenario,
+    Target,
+    many_streams,
+    one_stream,
+    paced,
+    short_requests,
+)
 
 PEER = "kiro-openai-gateway"
 SCENARIO_TIMEOUT_S = 300.0
 STARTS = 3
 
 SCENARIOS: dict[str, Scenario] = {
-    "one stream, 20,000 events": load.one_stream(1, CHAT, rounds=3),
-    "64 streams × 500 events": load.many_streams(CHAT, rounds=3),
-    "20 streams × 50 events/s": load.paced(20, 50, 6, CHAT),
-    "small requests, 32 connections": load.short_requests(32, 4.0, dialect=CHAT),
+    "one stream, 20,000 events": one_stream(1, CHAT, rounds=3),
+    "64 streams × 500 events": many_streams(CHAT, rounds=3),
+    "20 streams × 50 events/s": paced(20, 50, 6, CHAT),
+    "small requests, 32 connections": short_requests(32, 4.0, dialect=CHAT),
 }
 
 Start = Callable[[int], Target]

@@ -86,6 +86,33 @@ class Process:
             self._child.wait(10)
 
 
+def start_proxy(
+    home: Path, log: Path, settings: Mapping[str, str], *, cpu: int | None = None
+) -> Process:
+    """The proxy with ``home`` (made if missing) as its user's folder, for as many requests at once as come:
+    it is measured, not its manners. ``settings``: sign-ins, hosts, key. Not waited for."""
+    home.mkdir(exist_ok=True)
+    env = {
+        "HOME": str(home),
+        "KIROPROXY_STATE_DIR": str(home / "state"),
+        "KIROPROXY_ACCOUNT_CONCURRENCY": "0",
+        "MAX_CONCURRENT_SESSIONS": "0",
+        **settings,
+    }
+    port = free_port()
+    arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
+    return Process(arguments, port=port, log=log, env=env, cpu=cpu)
+
+
+def one_account(upstream_port: int, key: str) -> dict[str, str]:
+    """Settings: an API key at a service on that port. ``key``: what clients show."""
+    return {
+        "KIRO_API_KEY": "ksk_" + "b" * 32,
+        "KIRO_API_URL": f"http://127.0.0.1:{upstream_port}",
+        "KIRO_CLIENT_TOKEN": key,
+    }
+
+
 def cpu_s(pid: int) -> float:
     """Processor time of all threads of a process."""
     tasks = Path(f"/proc/{pid}/task").iterdir()

@@ -20,19 +20,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.load import (
+from bench.load import machine
+from bench.load_client import connect_many
+from bench.loops import run
+from bench.processes import (
+    START_TIMEOUT_S,
+    Process,
+    children,
+    cpu_s,
+    free_port,
+    one_account,
+    start_proxy,
+)
+from bench.scenarios import (
     KEY,
     Row,
     Target,
     check_short,
     check_stream,
-    machine,
     short_request,
     stream_request,
 )
-from bench.load_client import connect_many
-from bench.loops import run
-from bench.processes import START_TIMEOUT_S, Process, children, cpu_s, free_port
 
 WORKERS = (1, 2, 4)
 CONNECTIONS = 64
@@ -46,20 +54,8 @@ class Server:
     def __init__(self, folder: Path, upstream_port: int, workers: int, cpus: set[int]) -> None:
         self.workers = workers
         home = folder / f"home-{workers}-{len(cpus)}"
-        home.mkdir()
-        env = {
-            "HOME": str(home),
-            "KIROPROXY_STATE_DIR": str(home / "state"),
-            "KIRO_API_KEY": "ksk_" + "b" * 32,
-            "KIRO_API_URL": f"http://127.0.0.1:{upstream_port}",
-            "KIRO_CLIENT_TOKEN": KEY,
-            "KIROPROXY_ACCOUNT_CONCURRENCY": "0",
-            "MAX_CONCURRENT_SESSIONS": "0",
-            "KIROPROXY_WORKERS": str(workers),
-        }
-        port = free_port()
-        arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
-        process = Process(arguments, port=port, log=home / "log", env=env)
+        settings = {**one_account(upstream_port, KEY), "KIROPROXY_WORKERS": str(workers)}
+        process = start_proxy(home, folder / f"{home.name}.log", settings)
         os.sched_setaffinity(process.pid, cpus)  # before it makes workers, which inherit it
         self.target = Target("kiroproxy", process)
 

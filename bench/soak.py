@@ -32,7 +32,7 @@ import orjson
 
 from bench.load import machine
 from bench.loops import run
-from bench.processes import Process, free_port
+from bench.processes import Process, free_port, start_proxy
 from bench.soak_client import PATHS, Heard, hear, read, request
 from kiroproxy.simulator import Simulator
 
@@ -273,9 +273,7 @@ def check(what: Order, heard: Heard, *, stream: bool) -> None:
 
 
 async def soak(folder: Path, seconds: float, clients: int, rate: float) -> dict[str, Any]:
-    home = folder / "home"
-    home.mkdir()
-    service_port, port = free_port(), free_port()
+    service_port = free_port()
     service = subprocess.Popen(
         [sys.executable, "-m", "bench.soak_service", str(service_port)],
         stdin=subprocess.PIPE,
@@ -284,19 +282,14 @@ async def soak(folder: Path, seconds: float, clients: int, rate: float) -> dict[
     )
     url = f"http://127.0.0.1:{service_port}"
     entries = Simulator().demo_credentials()
-    env = {
-        "HOME": str(home),
-        "KIROPROXY_STATE_DIR": str(home / "state"),
+    settings = {
         "KIRO_AUTH_TOKEN": orjson.dumps(entries).decode(),
         **dict.fromkeys(("KIRO_API_URL", "KIRO_SOCIAL_AUTH_URL", "KIRO_OIDC_URL"), url),
         "KIRO_CLIENT_TOKEN": KEY,
-        "KIROPROXY_ACCOUNT_CONCURRENCY": "0",
-        "MAX_CONCURRENT_SESSIONS": "0",
         "KIROPROXY_IDLE_TIMEOUT_S": "5",  # what stalls is given up soon
         "LOG_LEVEL": "error",
     }
-    arguments = ["-m", "kiroproxy", "server", "--port", str(port)]
-    proxy = Process(arguments, port=port, log=folder / "proxy.log", env=env)
+    proxy = start_proxy(folder / "home", folder / "proxy.log", settings)
     try:
         proxy.wait_until_open()
         results = await Soak(proxy, service, clients, rate).run(seconds)

@@ -14,11 +14,13 @@ from bench.workloads import ending_stream, reads, small_stream, small_texts, tex
 from kiroproxy.api.answer import Answer
 from kiroproxy.api.anthropic.stream import MessagesEncoder
 from kiroproxy.api.encoder import StreamEncoder
+from kiroproxy.api.events import Usage
 from kiroproxy.api.openai import ChatEncoder, ResponsesEncoder
 from kiroproxy.api.openai.chat_wire import ChatStyle
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.plan import AnswerPlan
-from kiroproxy.eventstream import FrameDecoder, encode_event
+from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.eventstream.encoder import encode_event
 from kiroproxy.kiro.events import EventParser
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, group="stream: frames to SSE")
@@ -78,7 +80,7 @@ def relay(
     """What relay.Pump and the delivery do per read, without the sockets."""
     decoder, parser = FrameDecoder(), EventParser()
     answer, encoder = Answer(plan), encoding()
-    written = [encoder.start(answer.initial_usage())]
+    written = [encoder.start(Usage(plan.input_tokens))]
     for piece in pieces:
         frames = decoder.feed(piece)
         if frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from kiroproxy.eventstream import encode_event
+from kiroproxy.eventstream.encoder import encode_event
 
 #: One socket read of a busy connection; what asyncio reads at most is 256 KiB.
 READ_BYTES = 16_384
@@ -122,14 +122,3 @@ def big_request(messages: int = 400, size: int = 1_500_000, *, stream: bool = Tr
         "messages": conversation,
     }
     return orjson.dumps(request)
-
-
-def small_request(text: str = "Say hello.", *, stream: bool = False) -> bytes:
-    return orjson.dumps(
-        {
-            "model": "claude-sonnet-4-5-20250929",
-            "max_tokens": 1_000,
-            "stream": stream,
-            "messages": [{"role": "user", "content": text}],
-        }
-    )

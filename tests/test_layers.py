@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,13 @@ def test_root_imports_nothing() -> None:
     assert list(imports_of("", source, is_package=True)) == []
 
 
+def test_the_document_draws_this_table() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = text.split("```")[1].split("→")
+    rows = [set(re.findall(r"\w+", row)) for row in drawn]
+    assert rows == [set(row) for row in ROWS if row != ("__main__",)]
+
+
 def test_every_file_has_a_place_in_the_table() -> None:
     units = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
     units |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
@@ -223,7 +231,7 @@ def test_a_breach_is_found(module: str, source: str) -> None:
         ("app", "from kiroproxy.simulator import Simulator"),
         ("upstream.calls", "from kiroproxy.http.messages import Headers"),
         ("simulator.server", "from kiroproxy.eventstream.encoder import encode_frame"),
-        ("simulator.server", "from kiroproxy.eventstream import encode_frame"),
+        ("simulator.server", "from kiroproxy.eventstream import Frame"),
         ("config", "from kiroproxy.errors import ConfigError"),
         ("kiro.events", "from .replies import classify_frame\nimport orjson"),
     ],

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, Place, maybe_text
+from kiroproxy.accounts.entries import Entry, Place
+from kiroproxy.accounts.fields import maybe_text
 from kiroproxy.accounts.files import MAX_FILE_BYTES
 from kiroproxy.accounts.found import Found, Surroundings
 from kiroproxy.errors import CredentialError

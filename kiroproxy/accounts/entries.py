@@ -1,9 +1,4 @@
-"""One credential entry, as users and other programs write it, checked field by field. Pure.
-
-Two spellings of every key are in use: camelCase (Kiro IDE, KIRO_AUTH_TOKEN) and snake_case (the
-CLIs' stores). Every message names the field and the rule and never shows the value: it may be a token
-that was put into the wrong field.
-"""
+"""One credential entry, as users and other programs write it, and the credential it makes. Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +6,32 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from kiroproxy.accounts.fields import (
+    client_hash,
+    maybe_arn,
+    maybe_region,
+    maybe_text,
+    maybe_token,
+    parse_expiry,
+    parse_switch,
+    printable,
+    spelling,
+)
 from kiroproxy.errors import CredentialError
-from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, DEFAULT_REGION, parse_arn, valid_region
+from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, BUILDER_START_URL, DEFAULT_REGION
 from kiroproxy.kiro.identity import CredentialKind
 from kiroproxy.kiro.refresh import is_known_token_endpoint
 from kiroproxy.secret import Secret
 
-BUILDER_START_URL: Final = "https://view.awsapps.com/start"
 # sha1 of the compact JSON {"startUrl": BUILDER_START_URL}: the same on every machine.
 BUILDER_CLIENT_HASH: Final = "e909a0580879b06ece1202964fbe9dda95ea4ce3"
 
 # The IDE can leave a shortened refresh token in its file; real ones have hundreds of characters.
 MIN_IDE_REFRESH_TOKEN_CHARS: Final = 100
-
-_MAX_FIELD_CHARS: Final = 16 * 1024
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_CLIENT_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
-# Seconds since the epoch stay below this until the year 5138; milliseconds passed it in 1973.
-_MILLISECONDS_FROM: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,116 +135,6 @@ class Entry:
     id: str = ""
 
 
-# --- fields -------------------------------------------------------------------------------------
-
-_SNAKE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
-def spelling(fields: Mapping[str, Any], name: str) -> str:
-    """The key under which ``name`` (camelCase) stands in ``fields``; ``name`` when it does not."""
-    snake = _SNAKE.sub("_", name).lower()
-    return snake if snake in fields and name not in fields else name
-
-
-def maybe_text(fields: Mapping[str, Any], *names: str) -> str:
-    """The first of ``names`` with a text in it, '' when there is none. Raises CredentialError."""
-    for name in names:
-        value = fields.get(spelling(fields, name))
-        if value is None or value == "":
-            continue
-        if not isinstance(value, str):
-            raise CredentialError(f"{name}: must be a text")
-        if len(value) > _MAX_FIELD_CHARS:
-            raise CredentialError(f"{name}: must not be longer than {_MAX_FIELD_CHARS} characters")
-        return value.strip()
-    return ""
-
-
-def printable(text: str) -> str:
-    """A name that may go to a terminal or a log: no control characters, nothing that is no text."""
-    return "".join(c for c in text if c.isprintable())
-
-
-def _token(fields: Mapping[str, Any], *names: str) -> str:
-    value = maybe_text(fields, *names)
-    if "..." in value or "…" in value:
-        raise CredentialError(f"{names[0]}: is a shortened token (it contains ...); sign in again")
-    if value and _VISIBLE.fullmatch(value) is None:
-        raise CredentialError(f"{names[0]}: must be printable ASCII without spaces")
-    return value
-
-
-def _region(fields: Mapping[str, Any], *names: str) -> str:
-    value = maybe_text(fields, *names)
-    if value and not valid_region(value):
-        raise CredentialError(f"{names[0]}: must be a region name such as us-east-1")
-    return value
-
-
-def _arn(fields: Mapping[str, Any]) -> str | None:
-    value = maybe_text(fields, "profileArn", "arn")
-    if not value:
-        return None
-    try:
-        return parse_arn(value).arn
-    except CredentialError:
-        raise CredentialError(
-            "profileArn: must be arn:aws:codewhisperer:REGION:12 digits:profile/12 characters"
-        ) from None
-
-
-def _switch(fields: Mapping[str, Any], name: str) -> bool:
-    value = fields.get(name, False)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    if isinstance(value, str) and value.lower() in ("true", "false", ""):
-        return value.lower() == "true"
-    raise CredentialError(f"{name}: must be true or false")
-
-
-def client_hash(fields: Mapping[str, Any]) -> str:
-    """``clientIdHash``, which is a file name: hex only, so that it cannot leave its folder."""
-    value = maybe_text(fields, "clientIdHash")
-    if value and _CLIENT_HASH.fullmatch(value) is None:
-        raise CredentialError("clientIdHash: must be 40 to 64 lower-case hex digits")
-    return value
-
-
-def parse_expiry(value: object) -> float:
-    """Epoch seconds of an expiry written as RFC 3339 text, epoch seconds or epoch milliseconds.
-
-    0.0, hence expired, for everything else: a time that cannot be read must never look far away.
-    """
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return _parse_rfc3339(str(value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    if not math.isfinite(value) or value < 0:
-        return 0.0
-    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
-
-
-def _parse_rfc3339(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp())
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def format_expiry(epoch_s: float) -> str:
-    """RFC 3339 with milliseconds and Z, as the IDE writes it."""
-    text = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-# --- a whole entry ------------------------------------------------------------------------------
-
 _KINDS: Final[dict[str, CredentialKind]] = {
     "social": CredentialKind.SOCIAL,
     "google": CredentialKind.SOCIAL,
@@ -283,20 +171,20 @@ def parse_kind(fields: Mapping[str, Any]) -> CredentialKind:
 
 def parse_tokens(kind: CredentialKind, fields: Mapping[str, Any], *, is_ide: bool) -> Tokens:
     """The changing part of an entry. Raises CredentialError naming the field."""
-    arn = _arn(fields)
+    arn = maybe_arn(fields)
     if kind is CredentialKind.API_KEY:
-        key = _token(fields, "kiroApiKey", "apiKey", "accessToken")
+        key = maybe_token(fields, "kiroApiKey", "apiKey", "accessToken")
         if not key.startswith("ksk_"):
             raise CredentialError("apiKey: must start with ksk_")
         return Tokens(access=Secret(key), expires_at_epoch_s=math.inf)
-    refresh = _token(fields, "refreshToken")
+    refresh = maybe_token(fields, "refreshToken")
     if not refresh:
         raise CredentialError("refreshToken: is missing; sign in again")
     if is_ide and len(refresh) < MIN_IDE_REFRESH_TOKEN_CHARS:
         raise CredentialError(
             "refreshToken: is shortened (real ones have hundreds of characters); sign in to Kiro again"
         )
-    access = _token(fields, "accessToken")
+    access = maybe_token(fields, "accessToken")
     expires = parse_expiry(fields.get(spelling(fields, "expiresAt")))
     return Tokens(Secret(access) if access else None, Secret(refresh), expires, arn)
 
@@ -312,8 +200,10 @@ def parse_entry(entry: Entry) -> Credential:
         # An ARN here is the one all Builder IDs share: not this account's own.
         tokens = replace(tokens, profile_arn=None)
     token_endpoint = _token_endpoint(kind, fields)
-    secret = _token(client, "clientSecret")
-    region = _region(fields, "region", "idcRegion", "ssoRegion") or _region(client, "region")
+    secret = maybe_token(client, "clientSecret")
+    region = maybe_region(fields, "region", "idcRegion", "ssoRegion") or maybe_region(
+        client, "region"
+    )
     origin = fingerprint(kind, long_lived(kind, tokens))
     return Credential(
         id=entry.id or origin[:8],
@@ -323,13 +213,13 @@ def parse_entry(entry: Entry) -> Credential:
         tokens=tokens,
         origin=origin,
         sso_region=region or DEFAULT_REGION,
-        region_override=_region(fields, "apiRegion") or entry.region_override,
-        client_id=_token(client, "clientId"),
+        region_override=maybe_region(fields, "apiRegion") or entry.region_override,
+        client_id=maybe_token(client, "clientId"),
         client_secret=Secret(secret) if secret else None,
         token_endpoint=token_endpoint,
         scopes=_scopes(fields),
         builder_id=builder_id,
-        disabled=_switch(fields, "disabled"),
+        disabled=parse_switch(fields, "disabled"),
     )
 
 

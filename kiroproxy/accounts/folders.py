@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Place, printable, spelling
+from kiroproxy.accounts.entries import Place
+from kiroproxy.accounts.fields import printable, spelling
 from kiroproxy.accounts.files import read_json
 from kiroproxy.accounts.found import MAX_ENTRIES, Found, Surroundings, entries, reason
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, Place, client_hash
+from kiroproxy.accounts.entries import Entry, Place
+from kiroproxy.accounts.fields import client_hash
 from kiroproxy.accounts.files import MAX_FILE_BYTES, maybe_read_object, read_json
 from kiroproxy.errors import CredentialError
 from kiroproxy.regular import read_regular

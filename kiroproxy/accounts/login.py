@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from kiroproxy.accounts.entries import Entry, Place, format_expiry, parse_entry
+from kiroproxy.accounts.entries import Entry, Place, parse_entry
+from kiroproxy.accounts.fields import format_expiry
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.kiro.renewal import RefreshedTokens

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from kiroproxy.accounts.account import Account, Workshop
+from kiroproxy.accounts.account import Account
 from kiroproxy.accounts.entries import Credential
+from kiroproxy.accounts.keeper import Workshop
 from kiroproxy.accounts.persistence import StateBook, to_saved
 from kiroproxy.accounts.renewal import Renewer, Service
 from kiroproxy.accounts.selection import (

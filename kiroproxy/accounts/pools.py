@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, maybe_text
+from kiroproxy.accounts.entries import Entry
+from kiroproxy.accounts.fields import maybe_text
 from kiroproxy.accounts.files import read_json
 from kiroproxy.accounts.found import (
     MAX_ENTRIES,

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from kiroproxy.accounts.entries import Credential, Tokens, format_expiry, parse_tokens
+from kiroproxy.accounts.entries import Credential, Tokens, parse_tokens
+from kiroproxy.accounts.fields import format_expiry
 from kiroproxy.accounts.files import make_private_folder, maybe_read_object, write_json
 from kiroproxy.errors import CredentialError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kiroproxy.accounts.entries import Credential, Tokens
@@ -42,13 +41,13 @@ class Service(Protocol):
     async def usage_limits(self, identity: Identity) -> UsageLimits: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Renewer:
     """Stateless; who calls it makes sure that an account is renewed once at a time."""
 
-    service: Service
-    store: TokenStore
-    clock: Clock
+    def __init__(self, service: Service, store: TokenStore, clock: Clock) -> None:
+        self.service = service
+        self.store = store
+        self._clock = clock
 
     async def renew(self, credential: Credential, rejected: Secret | None = None) -> Credential:
         """``credential`` with a usable token that is already stored.
@@ -76,7 +75,7 @@ class Renewer:
     async def store_again(self, credential: Credential) -> None:
         """Until it succeeds: store what could not be stored when it was renewed."""
         for number in itertools.count(1):
-            await self.clock.sleep(backoff_s(number, STORE_PAUSE_S, STORE_PAUSE_MOST_S, 0.0))
+            await self._clock.sleep(backoff_s(number, STORE_PAUSE_S, STORE_PAUSE_MOST_S, 0.0))
             if await self.stored(credential):
                 return
 
@@ -100,7 +99,7 @@ class Renewer:
         access = found.tokens.access
         if access is None or access in (before.tokens.access, rejected):
             return False
-        return found.tokens.expires_at_epoch_s > self.clock.wall() + MIN_FOUND_LIFE_S
+        return found.tokens.expires_at_epoch_s > self._clock.wall() + MIN_FOUND_LIFE_S
 
     async def _ask(self, credential: Credential) -> Tokens:
         """The service's new tokens; a few tries, as a fault on the way says nothing."""
@@ -109,7 +108,7 @@ class Renewer:
             try:
                 return self._tokens(credential, await self.service.refresh(credential.kind, inputs))
             except UpstreamError:
-                await self.clock.sleep(backoff_s(number, PAUSE_S, PAUSE_S * 4, 0.0))
+                await self._clock.sleep(backoff_s(number, PAUSE_S, PAUSE_S * 4, 0.0))
         return self._tokens(credential, await self.service.refresh(credential.kind, inputs))
 
     def _tokens(self, credential: Credential, reply: RefreshedTokens) -> Tokens:
@@ -117,7 +116,7 @@ class Renewer:
         return Tokens(
             access=reply.access,
             refresh=reply.refresh or credential.tokens.refresh,
-            expires_at_epoch_s=self.clock.wall() + reply.expires_in_s,
+            expires_at_epoch_s=self._clock.wall() + reply.expires_in_s,
             profile_arn=reply.profile_arn or credential.tokens.profile_arn,
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from kiroproxy.accounts.state import ABLE, Now, State, Status, is_quota_spent, remaining_s
+from kiroproxy.accounts.state import ABLE, GRAVITY, Now, State, Status, is_quota_spent, remaining_s
 from kiroproxy.errors import Kind, NoAccountError
 from kiroproxy.kiro.identity import CredentialKind
 
@@ -159,18 +159,6 @@ NOTHING_CONFIGURED: Final = (
 # Clients follow a ``retry-after`` up to a minute; told to retry after more than that, they retry at once.
 _WORTH_WAITING_S: Final = 60.0
 
-# The first state here that some account is in decides what the caller is told: what heals soonest
-# comes first. READY is possible too: able, but already tried by this request.
-_ORDER: Final = (
-    State.READY,
-    State.REFRESHING,
-    State.COOLING,
-    State.EXHAUSTED,
-    State.REVOKED,
-    State.SUSPENDED,
-    State.DISABLED,
-)
-
 _ADVICE: Final[dict[State, str]] = {
     State.READY: "Every account that could serve this request was tried already.",
     State.REFRESHING: "Every account that could serve this request was tried already.",
@@ -195,7 +183,8 @@ def explain_none(views: Sequence[AccountView], now: Now) -> NoAccountError:
     """The truest error when nobody can serve: the state that heals soonest, with its deadline."""
     if not views:
         return NoAccountError(NOTHING_CONFIGURED, should_retry=False)
-    state = next(s for s in _ORDER if any(view.status.state is s for view in views))
+    # READY is possible too: able, but already tried by this request.
+    state = next(s for s in GRAVITY if any(view.status.state is s for view in views))
     there = [view for view in views if view.status.state is state]
     first = min(there, key=lambda view: _wait_s(view, now))
     wait_s = remaining_s(first.status, now)

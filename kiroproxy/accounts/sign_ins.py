@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kiroproxy.accounts.entries import Entry, Place, maybe_text, printable
+from kiroproxy.accounts.entries import Entry, Place
+from kiroproxy.accounts.fields import maybe_text, printable
 from kiroproxy.accounts.files import (
     FileLock,
     make_private_folder,

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Final
 
 from kiroproxy.accounts import cli_stores, folders, pools, sign_ins
-from kiroproxy.accounts.entries import Entry, Place, maybe_text, parse_kind
+from kiroproxy.accounts.entries import Entry, Place, parse_kind
+from kiroproxy.accounts.fields import maybe_text
 from kiroproxy.accounts.files import maybe_read_object, read_json
 from kiroproxy.accounts.found import (
     IDE_FOLDER,

@@ -75,7 +75,7 @@ GRAVITY: Final = (
     State.SUSPENDED,
     State.DISABLED,
 )
-"""From the best to the worst: late news never makes an account better."""
+"""From the best to the worst, that is, by what heals soonest: late news never makes an account better."""
 
 ABLE: Final = frozenset({State.READY, State.REFRESHING})
 """States in which an account may serve a request."""

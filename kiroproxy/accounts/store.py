@@ -17,22 +17,20 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from kiroproxy.accounts import cli_stores
 from kiroproxy.accounts.entries import (
     Credential,
     Tokens,
     fingerprint,
-    format_expiry,
     long_lived,
-    maybe_text,
     parse_kind,
     parse_tokens,
-    spelling,
 )
+from kiroproxy.accounts.fields import format_expiry, maybe_text, spelling
 from kiroproxy.accounts.files import FileLock, make_private_folder, read_json, write_json
 from kiroproxy.accounts.found import IDE_TOKEN_FILE, maybe_registration
 from kiroproxy.accounts.ids import IdBook
@@ -51,8 +49,7 @@ _READ_TRIES: Final = 4  # other programs do not replace their files as a whole: 
 _READ_PAUSE_S: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsaved:
+class _Unsaved(NamedTuple):
     """Tokens that are nowhere but here. ``held``: fingerprint of what is stored in their place."""
 
     held: str

@@ -31,7 +31,6 @@ from kiroproxy.api.events import (
     AnswerEvent,
     Ending,
     Stop,
-    Usage,
 )
 from kiroproxy.api.fences import FenceStripper
 from kiroproxy.api.metering import Meter, UsageReader
@@ -91,10 +90,6 @@ class Answer:
         self._reader = UsageReader(plan)
         self._waiting: list[kiro.KiroEvent] = []
         self._update_plain()
-
-    def initial_usage(self) -> Usage:
-        """What can be said before the answer: the estimate of the prompt."""
-        return Usage(max(1, self._plan.input_tokens))
 
     def feed(self, events: list[kiro.KiroEvent]) -> list[AnswerEvent]:
         """The answer events of one read. Never raises for anything the service can send.

@@ -7,6 +7,7 @@ steps of a path apart: ``text(block.get("id"), path, "id")``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -19,6 +20,10 @@ from kiroproxy.errors import RequestError
 
 Path = tuple[str | int, ...]
 Object = dict[str, Any]
+#: A request's header by its name in small letters.
+GetHeader = Callable[[str], str | None]
+
+_SESSION_CHARS: Final = 128
 
 # Free-form JSON (tool inputs, schemas) is written out again inside a few more levels; the JSON writer
 # ends at 254, and the fitting code is recursive.
@@ -63,6 +68,13 @@ def parse_exactly(
         return parse(request)
     except InexactNumber:
         return parse(mapping(load_exactly(body), ()))
+
+
+def bounded_session(name: str) -> str:
+    """A client's own name of a conversation; a hash stands for a long one."""
+    if len(name) <= _SESSION_CHARS:
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def load_exactly(source: bytes | str) -> Any:

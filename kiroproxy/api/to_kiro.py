@@ -37,7 +37,7 @@ import orjson
 
 from kiroproxy.api.history import AssistantStep, UserStep, repair
 from kiroproxy.api.plan import AnswerPlan
-from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
+from kiroproxy.api.signatures import is_placeholder
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.tools import DESCRIPTION_CHARS, Declared, ToolNames
 from kiroproxy.api.turn import (
@@ -245,7 +245,7 @@ class _Builder:
         block = step.reasoning[0]
         if not isinstance(block, Reasoning):
             return wire.reasoning_redacted(block.data) if block.data else None
-        if block.signature in ("", PLACEHOLDER_SIGNATURE):
+        if is_placeholder(block.signature):
             return None
         return wire.reasoning_text(block.text, block.signature)
 

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from kiroproxy.api.media import head, pixels
-from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
+from kiroproxy.api.signatures import is_placeholder
 from kiroproxy.api.turn import (
     Block,
     Document,
@@ -80,8 +80,7 @@ def estimate_block(block: Block) -> int:
     if isinstance(block, Document):
         return estimate_document(block)
     if isinstance(block, Reasoning):
-        sent = block.signature and block.signature != PLACEHOLDER_SIGNATURE
-        return estimate_text(block.text) if sent else 0
+        return 0 if is_placeholder(block.signature) else estimate_text(block.text)
     return 0
 
 

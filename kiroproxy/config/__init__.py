@@ -1,26 +1,14 @@
 """Settings: one table of names, one frozen dataclass a group, one place that reads them."""
 
 from kiroproxy.config.files import VARIABLE, ConfigFile, default_path, find
-from kiroproxy.config.groups import (
-    MINUTES,
-    SECONDS,
-    Limits,
-    Log,
-    Pool,
-    Prompt,
-    Recording,
-    Server,
-    Upstream,
-)
+from kiroproxy.config.groups import Limits, Log, Pool, Prompt, Server, Upstream
 from kiroproxy.config.loading import COMMAND_LINE, Config, load
-from kiroproxy.config.table import CREDENTIAL_SETTINGS, SETTINGS, Setting
+from kiroproxy.config.table import CREDENTIAL_SETTINGS, SETTINGS
 from kiroproxy.values import is_loopback
 
 __all__ = [
     "COMMAND_LINE",
     "CREDENTIAL_SETTINGS",
-    "MINUTES",
-    "SECONDS",
     "SETTINGS",
     "VARIABLE",
     "Config",
@@ -29,9 +17,7 @@ __all__ = [
     "Log",
     "Pool",
     "Prompt",
-    "Recording",
     "Server",
-    "Setting",
     "Upstream",
     "default_path",
     "find",

@@ -1,12 +1,9 @@
-"""Codec for ``application/vnd.amazon.eventstream``: sans-I/O, documented errors only."""
+"""Codec for ``application/vnd.amazon.eventstream``: sans-I/O, documented errors only.
+
+``encoder`` is no part of this door: a server reads frames, and who writes them asks for it by name.
+"""
 
 from kiroproxy.eventstream.decoder import FrameDecoder
-from kiroproxy.eventstream.encoder import (
-    encode_error,
-    encode_event,
-    encode_exception,
-    encode_frame,
-)
 from kiroproxy.eventstream.headers import parse_headers
 from kiroproxy.eventstream.wire import Frame, HeaderValue
 
@@ -14,9 +11,5 @@ __all__ = [
     "Frame",
     "FrameDecoder",
     "HeaderValue",
-    "encode_error",
-    "encode_event",
-    "encode_exception",
-    "encode_frame",
     "parse_headers",
 ]

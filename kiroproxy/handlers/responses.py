@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kiroproxy.api.checks import (
+    GetHeader,
     InexactNumber,
     Object,
     load_exactly,
@@ -15,7 +16,7 @@ from kiroproxy.api.checks import (
 )
 from kiroproxy.api.density import Hold, hold_values
 from kiroproxy.api.openai.responses_past import references, resolved, with_ids
-from kiroproxy.api.openai.responses_request import GetHeader, parse_responses, style_of
+from kiroproxy.api.openai.responses_request import parse_responses, style_of
 from kiroproxy.api.turn import Turn
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, RequestError

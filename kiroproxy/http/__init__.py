@@ -3,7 +3,6 @@
 from kiroproxy.http.exchange import Exchange
 from kiroproxy.http.limits import HttpLimits
 from kiroproxy.http.messages import Headers, RawHeader, Request, Response
-from kiroproxy.http.responses import json_response
 from kiroproxy.http.router import Handler, Route, Router
 from kiroproxy.http.server import HttpServer
 from kiroproxy.http.sse import SSEWriter
@@ -20,5 +19,4 @@ __all__ = [
     "Route",
     "Router",
     "SSEWriter",
-    "json_response",
 ]

@@ -24,6 +24,7 @@ from kiroproxy.kiro.identity import CredentialKind, Identity
 Headers = list[tuple[bytes, bytes]]
 
 DEFAULT_REGION: Final = "us-east-1"
+BUILDER_START_URL: Final = "https://view.awsapps.com/start"
 
 # Not anybody's own: everyone of a kind shares them, so they never identify an account or a region.
 SOCIAL_SHARED_ARN: Final = "arn:aws:codewhisperer:us-east-1:699475941385:profile/EHGA3GRVQMUK"

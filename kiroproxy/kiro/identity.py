@@ -9,7 +9,7 @@ from kiroproxy.secret import Secret
 
 
 class CredentialKind(enum.Enum):
-    """The four kinds of sign-in (kiro-upstream §2); each has its own refresh and headers."""
+    """The four kinds of sign-in; each has its own refresh and headers."""
 
     SOCIAL = "social"
     IDC = "idc"

@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from kiroproxy.errors import CredentialError, Kind, KiroProxyError, UpstreamError
 from kiroproxy.kiro.hosts import parse_arn
+from kiroproxy.kiro.objects import first_text, maybe_object
 from kiroproxy.secret import Secret
 
 DEFAULT_LIFETIME_S: Final = 3600.0  # what a reply without expiresIn means
@@ -36,16 +35,16 @@ class RefreshedTokens:
 
 def parse_refresh_reply(body: bytes) -> RefreshedTokens:
     """The tokens of a 200. Raises UpstreamError when there are none in it."""
-    reply = _maybe_object(body)
-    access = _text(reply, "accessToken", "access_token")
+    reply = maybe_object(body)
+    access = first_text(reply, "accessToken", "access_token")
     if not _VISIBLE.fullmatch(access):
         raise UpstreamError("The sign-in service answered without a usable access token.")
-    refresh = _text(reply, "refreshToken", "refresh_token")
+    refresh = first_text(reply, "refreshToken", "refresh_token")
     return RefreshedTokens(
         Secret(access),
         Secret(refresh) if _VISIBLE.fullmatch(refresh) else None,
         _lifetime_s(reply),
-        _maybe_arn(_text(reply, "profileArn", "profile_arn")),
+        _maybe_arn(first_text(reply, "profileArn", "profile_arn")),
     )
 
 
@@ -121,19 +120,3 @@ def classify_refresh_refusal(
                 return CredentialError(sentence)
         return CredentialError(f"{_SIGN_IN_AGAIN} (HTTP {status})")
     return UpstreamError(f"The sign-in service gave an unexpected answer (HTTP {status}).")
-
-
-def _maybe_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _text(fields: Mapping[str, Any], *names: str) -> str:
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""

@@ -19,9 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from kiroproxy.errors import UpstreamRefusedError
+from kiroproxy.kiro.objects import first_text, maybe_object
 from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refusals import TOO_LONG, Action, Health, Remedy, Row, choose_row
 
@@ -157,15 +156,15 @@ def _message(row: Row, found: _Evidence, request_id: str | None) -> str:
 
 def _evidence(status: int, header_name: str, body: bytes, message: str = "") -> _Evidence:
     text = body[:MAX_BODY_CHARS].decode("utf-8", "replace")
-    document = _maybe_object(body)
+    document = maybe_object(body)
     nested = document.get("error")
     inner: dict[str, Any] = nested if isinstance(nested, dict) else {}
-    raw_name = header_name or _first_text(document, "code", "__type") or _first_text(inner, "type")
+    raw_name = header_name or first_text(document, "code", "__type") or first_text(inner, "type")
     name = _bare_name(raw_name)
-    reason = _first_text(document, "reason") or _first_text(inner, "code", "reason")
+    reason = first_text(document, "reason") or first_text(inner, "code", "reason")
     words = (
-        _first_text(document, "message", "Message", "errorMessage")
-        or _first_text(inner, "message")
+        first_text(document, "message", "Message", "errorMessage")
+        or first_text(inner, "message")
         or message
     )
     html = text.lstrip()[:1] == "<"
@@ -201,22 +200,6 @@ def _stem(name: str) -> str:
         if stem.endswith(suffix) and stem != suffix:
             return stem.removesuffix(suffix)
     return stem
-
-
-def _maybe_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _first_text(document: dict[str, Any], *names: str) -> str:
-    for name in names:
-        value = document.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""
 
 
 def _plain_id(value: str | None) -> str | None:

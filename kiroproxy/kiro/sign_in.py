@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from kiroproxy.errors import CredentialError, KiroProxyError, UpstreamError
-from kiroproxy.kiro.hosts import DEFAULT_REGION, Call, Overrides, checked_region
+from kiroproxy.kiro.hosts import BUILDER_START_URL, DEFAULT_REGION, Call, Overrides, checked_region
+from kiroproxy.kiro.objects import maybe_object
 from kiroproxy.kiro.redaction import clean_words
 from kiroproxy.kiro.refresh import USER_AGENT
 from kiroproxy.kiro.renewal import RefreshedTokens, parse_refresh_reply
 from kiroproxy.secret import Secret
 
-BUILDER_START_URL: Final = "https://view.awsapps.com/start"
 CLIENT_NAME: Final = "kiroproxy"
 SCOPES: Final = (
     "codewhisperer:completions",
@@ -145,7 +145,7 @@ def _post(url: str, body: Mapping[str, Any]) -> Call:
 
 def parse_registration(body: bytes) -> Registration:
     """The client of a 200. Raises UpstreamError when there is none in it."""
-    reply = _maybe_object(body)
+    reply = maybe_object(body)
     id_, secret = _word(reply, "clientId"), _word(reply, "clientSecret")
     if not id_ or not secret:
         raise UpstreamError("The sign-in service registered no client.")
@@ -155,7 +155,7 @@ def parse_registration(body: bytes) -> Registration:
 
 def parse_device(body: bytes) -> DeviceCode:
     """The code of a 200. Raises UpstreamError when it is not usable."""
-    reply = _maybe_object(body)
+    reply = maybe_object(body)
     code, user_code = _word(reply, "deviceCode"), _word(reply, "userCode")
     url = _word(reply, "verificationUriComplete") or _word(reply, "verificationUri")
     if not code or not user_code or not url.startswith(("https://", "http://127.0.0.1:")):
@@ -190,7 +190,7 @@ def parse_poll(
     status: int, headers: Callable[[str], str | None], body: bytes
 ) -> RefreshedTokens | Wait:
     """Tokens once somebody has confirmed. Raises CredentialError (over) or UpstreamError (ask again)."""
-    reply = _maybe_object(body)
+    reply = maybe_object(body)
     for name in (headers("x-amzn-errortype"), reply.get("error")):
         answer = _ANSWERS.get(_letters(name))
         if isinstance(answer, Wait):
@@ -220,7 +220,7 @@ def _letters(name: object) -> str:
 
 def refusal(status: int, headers: Callable[[str], str | None], body: bytes) -> KiroProxyError:
     """CredentialError when asking again is useless (wrong portal or region), else UpstreamError."""
-    reply = _maybe_object(body)
+    reply = maybe_object(body)
     name = _letters(headers("x-amzn-errortype") or reply.get("error"))
     if status == 429 or status == 408 or status >= 500 or name in ("slowdown", "toomanyrequests"):
         return UpstreamError(f"The sign-in service is busy (HTTP {status}); try again later.")
@@ -232,14 +232,6 @@ def refusal(status: int, headers: Callable[[str], str | None], body: bytes) -> K
         f"The sign-in service refused (HTTP {status}{': ' if words else ''}{words}); "
         "check the start URL and its region."
     )
-
-
-def _maybe_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _word(reply: Mapping[str, Any], name: str) -> str:

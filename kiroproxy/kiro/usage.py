@@ -6,13 +6,14 @@ Trial and bonuses are pots on top of the plan; together they are what is left to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from kiroproxy.errors import UpstreamError
+from kiroproxy.kiro.objects import first_text, object_of
 
 _MILLISECONDS_FROM: Final = 1e11
 _MOST_CREDITS: Final = 1e12
@@ -48,10 +49,9 @@ class Overage:
 class UsageLimits:
     """``used``/``limit``: credits over plan, active trial and active bonuses; None when not told.
 
-    ``next_reset_epoch_s``: wall time. ``user_id`` and ``raw`` hold personal data: not for logs.
+    ``next_reset_epoch_s``: wall time. The reply's personal data (user id, e-mail) is not taken.
     """
 
-    raw: dict[str, Any] = field(repr=False)
     plan: str = ""
     used: float | None = None
     limit: float | None = None
@@ -59,7 +59,6 @@ class UsageLimits:
     trial: Pot | None = None
     bonuses: tuple[Pot, ...] = ()
     overage: Overage | None = None
-    user_id: str = field(default="", repr=False)
 
     @property
     def remaining(self) -> float | None:
@@ -78,30 +77,28 @@ def parse_usage(body: bytes) -> UsageLimits:
     pots = list(_pots(line)) if line else []
     reset = _epoch_s(line.get("nextDateReset")) or _epoch_s(reply.get("nextDateReset"))
     return UsageLimits(
-        raw=reply,
-        plan=_text(_object(reply.get("subscriptionInfo")), "subscriptionTitle", "type"),
+        plan=first_text(object_of(reply.get("subscriptionInfo")), "subscriptionTitle", "type"),
         used=sum(_amount(pot, "currentUsage") for pot in pots) if pots else None,
         limit=sum(_amount(pot, "usageLimit") for pot in pots) if pots else None,
         next_reset_epoch_s=reset,
         trial=_trial(line),
         bonuses=tuple(_pot(bonus, "") for bonus in _bonuses(line)),
         overage=_overage(reply, line),
-        user_id=_text(_object(reply.get("userInfo")), "userId"),
     )
 
 
 def _credit_line(reply: Mapping[str, Any]) -> dict[str, Any]:
     """The CREDIT line, else the first; ``usageBreakdown`` is the old form with one line."""
     lines = reply.get("usageBreakdownList")
-    items = [_object(item) for item in lines] if isinstance(lines, list) else []
-    items = [item for item in items if item] or [_object(reply.get("usageBreakdown"))]
+    items = [object_of(item) for item in lines] if isinstance(lines, list) else []
+    items = [item for item in items if item] or [object_of(reply.get("usageBreakdown"))]
     return next((item for item in items if item.get("resourceType") == "CREDIT"), items[0])
 
 
 def _pots(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What can be spent: the plan, then whatever is active on top of it."""
     yield line
-    trial = _object(line.get("freeTrialInfo"))
+    trial = object_of(line.get("freeTrialInfo"))
     if trial.get("freeTrialStatus") == "ACTIVE":
         yield trial
     for bonus in _bonuses(line):
@@ -112,28 +109,28 @@ def _pots(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _bonuses(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     items = line.get("bonuses")
     for item in items if isinstance(items, list) else []:
-        if bonus := _object(item):
+        if bonus := object_of(item):
             yield bonus
 
 
 def _trial(line: Mapping[str, Any]) -> Pot | None:
-    trial = _object(line.get("freeTrialInfo"))
+    trial = object_of(line.get("freeTrialInfo"))
     return _pot(trial, "trial") if trial else None
 
 
 def _pot(fields: Mapping[str, Any], name: str) -> Pot:
     return Pot(
-        status=_text(fields, "status", "freeTrialStatus"),
+        status=first_text(fields, "status", "freeTrialStatus"),
         used=_amount(fields, "currentUsage"),
         limit=_amount(fields, "usageLimit"),
         expires_epoch_s=_epoch_s(fields.get("expiresAt"))
         or _epoch_s(fields.get("freeTrialExpiry")),
-        name=name or _text(fields, "displayName", "bonusCode"),
+        name=name or first_text(fields, "displayName", "bonusCode"),
     )
 
 
 def _overage(reply: Mapping[str, Any], line: Mapping[str, Any]) -> Overage | None:
-    status = _text(_object(reply.get("overageConfiguration")), "overageStatus")
+    status = first_text(object_of(reply.get("overageConfiguration")), "overageStatus")
     if not status and "currentOverages" not in line:
         return None
     return Overage(
@@ -142,7 +139,7 @@ def _overage(reply: Mapping[str, Any], line: Mapping[str, Any]) -> Overage | Non
         cap=_amount(line, "overageCap"),
         rate=_amount(line, "overageRate"),
         charges=_amount(line, "overageCharges"),
-        currency=_text(line, "currency"),
+        currency=first_text(line, "currency"),
     )
 
 
@@ -166,12 +163,3 @@ def _epoch_s(value: object) -> float | None:
         return None
     epoch_s = value / 1000 if value >= _MILLISECONDS_FROM else float(value)
     return epoch_s if 0 < epoch_s < _LAST_EPOCH_S else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(fields: Mapping[str, Any], *names: str) -> str:
-    found = (fields.get(name) for name in names)
-    return next((value for value in found if isinstance(value, str) and value), "")

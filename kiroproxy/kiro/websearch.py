@@ -10,6 +10,7 @@ import orjson
 
 from kiroproxy.errors import UpstreamError, UpstreamRefusedError
 from kiroproxy.kiro.halves import repaired
+from kiroproxy.kiro.objects import object_of
 from kiroproxy.kiro.refusals import Health, Remedy
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
@@ -51,16 +52,16 @@ def of_search_alone(error: UpstreamRefusedError) -> UpstreamRefusedError:
 
 def parse_search_reply(body: bytes) -> list[SearchResult]:
     """The results. Raises UpstreamError with the service's own words when the search failed."""
-    reply = _object(_json(body))
+    reply = object_of(_json(body))
     if reply.get("error"):
-        raise UpstreamError(f"web search failed: {_object(reply['error']).get('message', '')}")
-    result = _object(reply.get("result"))
+        raise UpstreamError(f"web search failed: {object_of(reply['error']).get('message', '')}")
+    result = object_of(reply.get("result"))
     text = next(
         (b["text"] for b in _dicts(result.get("content")) if isinstance(b.get("text"), str)), None
     )
     if result.get("isError") or text is None:
         raise UpstreamError(f"web search failed: {text or 'the reply holds no text'}")
-    inner = _object(_json(text))
+    inner = object_of(_json(text))
     if inner.get("error"):
         raise UpstreamError(f"web search failed: {inner['error']}")
     return [
@@ -85,10 +86,6 @@ def _json(text: bytes | str) -> object:
         return orjson.loads(repaired(text.encode() if isinstance(text, str) else text))
     except (ValueError, RecursionError):
         raise UpstreamError("web search failed: the reply is not JSON") from None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from kiroproxy.eventstream import encode_exception
+from kiroproxy.eventstream.encoder import encode_exception
 from kiroproxy.http import Exchange, RawHeader, Request, Response
 from kiroproxy.simulator import refusals
 from kiroproxy.simulator.faults import (

@@ -69,7 +69,7 @@ class Quota:
 
 
 def figures_of(limits: UsageLimits) -> dict[str, Any]:
-    """What may be shown: no user id, no e-mail."""
+    """As it is shown and stored."""
     return {
         "plan": limits.plan,
         "used": limits.used,

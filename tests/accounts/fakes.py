@@ -113,7 +113,7 @@ class FakeService:
     async def usage_limits(self, identity: Identity) -> UsageLimits:
         if isinstance(self.usage, KiroProxyError):
             raise self.usage
-        return self.usage or UsageLimits(raw={})
+        return self.usage or UsageLimits()
 
 
 def credential(

@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from kiroproxy.accounts.credentials import LoadResult, load_credentials
 from kiroproxy.accounts.entries import (
     BUILDER_CLIENT_HASH,
-    BUILDER_START_URL,
     Entry,
     Place,
-    format_expiry,
     parse_entry,
-    parse_expiry,
 )
+from kiroproxy.accounts.fields import format_expiry, parse_expiry
 from kiroproxy.errors import ConfigError, CredentialError
-from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN
+from kiroproxy.kiro.hosts import BUILDER_SHARED_ARN, BUILDER_START_URL
 from kiroproxy.kiro.identity import CredentialKind
 from tests.accounts.fakes import ARN, MARK
 

@@ -491,7 +491,7 @@ async def test_throttled_alone_tells_its_deadline(world: MakeWorld) -> None:
 
 async def test_quota_waits_for_the_service_s_own_reset(world: MakeWorld) -> None:
     w = world(credential())
-    w.service.usage = UsageLimits(raw={}, next_reset_epoch_s=START_EPOCH_S + 500)
+    w.service.usage = UsageLimits(next_reset_epoch_s=START_EPOCH_S + 500)
     w.manager.release(await w.manager.lease(""), refused(Health.EXHAUST, kind=Kind.QUOTA))
     await settle()
     with pytest.raises(NoAccountError) as caught:

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiroproxy.accounts.credentials import LoadResult, load_credentials
-from kiroproxy.accounts.entries import BUILDER_START_URL, Credential, Tokens
+from kiroproxy.accounts.entries import Credential, Tokens
 from kiroproxy.accounts.store import TokenStore
 from kiroproxy.clock import SystemClock
 from kiroproxy.errors import CredentialError
+from kiroproxy.kiro.hosts import BUILDER_START_URL
 from kiroproxy.kiro.identity import CredentialKind
 from kiroproxy.secret import Secret
 from tests.accounts.fakes import ARN, MARK

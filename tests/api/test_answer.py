@@ -96,7 +96,6 @@ def test_plain_text_passes_as_it_comes() -> None:
     assert rest == []
     assert ending == Ending(Stop.END_TURN, Usage(1_000, 1, credits=0.1))
     assert answer.doubtful == ""
-    assert answer.initial_usage() == Usage(1_000)
 
 
 CALL = [

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from kiroproxy.cli import COMMANDS, parser
-from kiroproxy.eventstream import encode_event
+from kiroproxy.eventstream.encoder import encode_event
 from kiroproxy.simulator import Settings, Simulator
 from tests.test_cli import run
 from tests.test_cli_login import simulator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.eventstream import encode_error, encode_event, encode_exception, encode_frame
+from kiroproxy.eventstream.encoder import encode_error, encode_event, encode_exception, encode_frame
 from tests.test_cli import run
 
 TEXT = encode_event("assistantResponseEvent", b'{"content":"Hi",\r\n "n": 1.50}')

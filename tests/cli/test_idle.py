@@ -19,6 +19,7 @@ from tests.test_cli_login import simulator
 # Of the demo, of other commands, of several workers, of a config file, of macOS, of pictures
 ELSEWHERE = {
     "kiroproxy.simulator",
+    "kiroproxy.eventstream.encoder",
     "kiroproxy.cli.login",
     "kiroproxy.cli.doctor",
     "kiroproxy.cli.workers",

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.clients.harness import CLIENTS, KEY, TIMEOUT_S, Json, bare_environment, read_json_lines
+from tests.clients.harness import CLIENTS, KEY, Json, bare_environment, outputs, read_json_lines
 
 CODEX = CLIENTS / ".bin" / "codex"
 
@@ -121,12 +121,7 @@ class Codex:
     async def run(self, prompt: str, *flags: str, key: str = KEY) -> CodexRun:
         """One run to its end."""
         process = await self.start(prompt, *flags, key=key)
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-        except TimeoutError:
-            process.kill()
-            out, err = await process.communicate()
-            raise AssertionError(f"Codex hung:\n{out.decode()[-3000:]}\n{err.decode()}") from None
+        out, err = await outputs(process, "Codex")
         assert process.returncode is not None
-        lines = [line for line in out.decode().splitlines() if line.startswith("{")]
-        return CodexRun(read_json_lines(lines), err.decode(), process.returncode)
+        lines = [line for line in out.splitlines() if line.startswith("{")]
+        return CodexRun(read_json_lines(lines), err, process.returncode)

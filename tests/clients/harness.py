@@ -296,17 +296,25 @@ class Claude:
         return ClaudeRun(events + ending.events, ending.stderr, ending.code)
 
 
-async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> ClaudeRun:
-    """Wait for the end of a started run."""
+async def outputs(
+    process: asyncio.subprocess.Process, who: str, given: bytes | None = None
+) -> tuple[str, str]:
+    """What it wrote to its end; one that hangs is killed and fails the test with its words."""
     try:
         out, err = await asyncio.wait_for(process.communicate(given), TIMEOUT_S)
     except TimeoutError:
         process.kill()
         out, err = await process.communicate()
-        raise AssertionError(f"Claude Code hung:\n{out.decode()[-3000:]}\n{err.decode()}") from None
+        raise AssertionError(f"{who} hung:\n{out.decode()[-3000:]}\n{err.decode()}") from None
+    return out.decode(), err.decode()
+
+
+async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> ClaudeRun:
+    """Wait for the end of a started run."""
+    out, err = await outputs(process, "Claude Code", given)
     assert process.returncode is not None
-    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
-    return ClaudeRun(read_json_lines(lines), err.decode(), process.returncode)
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    return ClaudeRun(read_json_lines(lines), err, process.returncode)
 
 
 async def interrupt(process: asyncio.subprocess.Process) -> None:
@@ -328,12 +336,7 @@ async def run_node(script: Path, scenario: str, home: Path, **environment: str) 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-    except TimeoutError:
-        process.kill()
-        out, err = await process.communicate()
-        raise AssertionError(f"{scenario} hung:\n{out.decode()}\n{err.decode()}") from None
-    assert process.returncode == 0, out.decode() + err.decode()
+    out, err = await outputs(process, scenario)
+    assert process.returncode == 0, out + err
     answer: Json = json.loads(out)
     return answer

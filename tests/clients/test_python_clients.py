@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import need
-from tests.clients.harness import CLIENTS, HERE, KEY, TIMEOUT_S, Proxy, bare_environment
+from tests.clients.harness import CLIENTS, HERE, KEY, Proxy, bare_environment, outputs
 
 Play = Callable[[str], Awaitable[dict[str, Any]]]
 
@@ -44,13 +44,8 @@ def play(proxy: Proxy, tmp_path: Path) -> Play:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-        except TimeoutError:
-            process.kill()
-            out, err = await process.communicate()
-            raise AssertionError(f"{scenario} hung:\n{out.decode()}\n{err.decode()}") from None
-        assert process.returncode == 0, out.decode() + err.decode()
+        out, err = await outputs(process, scenario)
+        assert process.returncode == 0, out + err
         seen: dict[str, Any] = json.loads(out.splitlines()[-1])
         return seen
 

@@ -14,10 +14,10 @@ from tests.clients.conftest import need
 from tests.clients.harness import (
     CLAUDE,
     KEY,
-    TIMEOUT_S,
     Proxy,
     bare_environment,
     order,
+    outputs,
     read_json_lines,
 )
 
@@ -34,13 +34,9 @@ async def run(home: Path, *command: str, **environment: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-    except TimeoutError:
-        process.kill()
-        out, err = await process.communicate()
-    assert process.returncode == 0, (out.decode(), err.decode())
-    return out.decode()
+    out, err = await outputs(process, command[0])
+    assert process.returncode == 0, (out, err)
+    return out
 
 
 async def set_up(home: Path, *words: str) -> str:

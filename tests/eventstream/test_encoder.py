@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiroproxy.errors import FrameLengthError, HeaderError
-from kiroproxy.eventstream import (
-    FrameDecoder,
-    encode_error,
-    encode_event,
-    encode_exception,
-    encode_frame,
-    parse_headers,
-)
+from kiroproxy.eventstream import FrameDecoder, parse_headers
+from kiroproxy.eventstream.encoder import encode_error, encode_event, encode_exception, encode_frame
 from kiroproxy.eventstream.wire import (
     MAX_FRAME_BYTES,
     HeaderValue,

@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiroproxy.errors import EventStreamError, HeaderError, UpstreamRefusedError
-from kiroproxy.eventstream import (
-    FrameDecoder,
-    encode_error,
-    encode_event,
-    encode_exception,
-    encode_frame,
-)
+from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.eventstream.encoder import encode_error, encode_event, encode_exception, encode_frame
 from kiroproxy.kiro.events import (
     CONTEXT,
     FAULT,

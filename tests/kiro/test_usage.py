@@ -57,6 +57,11 @@ def test_trial_bonuses_and_overage_are_told_apart() -> None:
     assert usage.overage == Overage("ENABLED", 3.0, 10000.0, 0.04, 0.12, "USD")
 
 
+def test_personal_data_is_not_taken() -> None:
+    usage = repr(parse(REPLY))
+    assert "KIRO PRO" in usage and "d-90.secret" not in usage and "a@example.com" not in usage
+
+
 def test_expired_trial_is_shown_and_not_counted() -> None:
     line = {"usageLimit": 50, "currentUsage": 1}
     trial = {"freeTrialStatus": "EXPIRED", "usageLimit": 500}

@@ -6,10 +6,31 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import trustme
 
 from kiroproxy.upstream import Timeouts
+from kiroproxy.upstream.tls import build_tls_context
 
 PATIENT = Timeouts(connect_s=30, first_byte_s=30, idle_s=30, total_s=30)
+
+
+class Tls:
+    """A private CA: contexts for both ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = trustme.CA()
+        path = folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(str(path))
+        self.client = build_tls_context({"SSL_CERT_FILE": str(path)})
+
+    def server(self, name: str) -> ssl.SSLContext:
+        """As real hosts, it would rather speak h2."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        self.ca.issue_cert(name).configure_cert(context)
+        return context
 
 
 class Peer:

@@ -5,43 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 
 from kiroproxy.errors import ConnectError, UpstreamTimeoutError
 from kiroproxy.upstream import ProxyTable, UpstreamClient
 from kiroproxy.upstream.dial import connect_socket
-from kiroproxy.upstream.tls import build_tls_context
-from tests.upstream.peers import CHUNKED_HEAD, PATIENT, Peer, Server, chunk, serve, sized
+from tests.upstream.peers import CHUNKED_HEAD, PATIENT, Peer, Server, Tls, chunk, serve, sized
 
 SECRET = "hunter2"
 HEADERS = [(b"authorization", b"Bearer hunter2")]
-
-
-class Tls:
-    """A private CA: contexts for both ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = trustme.CA()
-        path = folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(str(path))
-        self.client = build_tls_context({"SSL_CERT_FILE": str(path)})
-
-    def server(self, name: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        self.ca.issue_cert(name).configure_cert(context)
-        return context
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    return Tls(tmp_path_factory.mktemp("tls"))
 
 
 async def ok(peer: Peer) -> None:

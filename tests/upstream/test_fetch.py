@@ -5,11 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 
 import anyio
 import pytest
-import trustme
 
 from kiroproxy.clock import SystemClock
 from kiroproxy.errors import MediaError
@@ -17,8 +15,7 @@ from kiroproxy.upstream import Fetcher, ProxyTable, Reach
 from kiroproxy.upstream.dial import Address
 from kiroproxy.upstream.fetch import FILE_BYTES, Fetched, Room
 from kiroproxy.upstream.public import is_public
-from kiroproxy.upstream.tls import build_tls_context
-from tests.upstream.peers import CHUNKED_HEAD, Peer, Script, chunk, serve, sized
+from tests.upstream.peers import CHUNKED_HEAD, Peer, Script, Tls, chunk, serve, sized
 
 PNG = b"Content-Type: image/png\r\n"
 HERE = "127.0.0.1"
@@ -262,26 +259,6 @@ async def test_redirect_is_checked_like_the_first_url(location: str, rule: str) 
 
 
 # -- TLS
-
-
-class Tls:
-    """A private CA: contexts for both ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = trustme.CA()
-        path = folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(str(path))
-        self.client = build_tls_context({"SSL_CERT_FILE": str(path)})
-
-    def server(self, name: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert(name).configure_cert(context)
-        return context
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    return Tls(tmp_path_factory.mktemp("tls"))
 
 
 async def test_certificate_is_checked_against_the_name(tls: Tls) -> None:

@@ -30,13 +30,11 @@ from kiroproxy.usage.quota import (
 from tests.usage.test_ledger import NOON, FixedClock
 
 LIMITS = UsageLimits(
-    raw={"userInfo": {"email": "a@example.com"}},
     plan="KIRO PRO",
     used=400.0,
     limit=1000.0,
     next_reset_epoch_s=NOON + 86_400,
     trial=Pot("ACTIVE", 1.0, 2.0, NOON, "trial"),
-    user_id="d-90.secret",
 )
 
 

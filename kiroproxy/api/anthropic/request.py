@@ -7,9 +7,7 @@ field that has no effect is named in ``Turn.ignored``.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import orjson
@@ -18,9 +16,11 @@ from kiroproxy.api.anthropic.blocks import parse_content
 from kiroproxy.api.anthropic.keys import FORMAT, MESSAGE, METADATA, OUTPUT_CONFIG, SYSTEM
 from kiroproxy.api.anthropic.tools import parse_tool_choice, parse_tools
 from kiroproxy.api.checks import (
+    GetHeader,
     Object,
     Path,
     array,
+    bounded_session,
     fail,
     filled_text,
     flag,
@@ -40,8 +40,6 @@ from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
 from kiroproxy.kiro.models import wants_thinking
 
-GetHeader = Callable[[str], str | None]
-
 _USED: Final = frozenset(
     {
         "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config",
@@ -58,7 +56,6 @@ _MESSAGE_CONFIG: Final = frozenset({"effort"})
 # Bookkeeping for Anthropic in front of Claude Code's system prompt; differs between conversations.
 _BILLING: Final = "x-anthropic-billing-header"
 _SESSION: Final = re.compile(r"_session_([0-9a-zA-Z-]{8,64})$")
-_SESSION_CHARS: Final = 128
 _USER_ID_CHARS: Final = 4096  # of JSON
 
 
@@ -214,9 +211,7 @@ def _session(metadata: object, headers: GetHeader) -> str:
     agent = headers("x-claude-code-agent-id")
     if session and agent:
         session = f"{session}/{agent}"
-    if len(session) > _SESSION_CHARS:
-        return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
-    return session
+    return bounded_session(session)
 
 
 def _metadata_session(metadata: object) -> str:

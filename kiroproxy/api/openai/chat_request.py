@@ -7,10 +7,9 @@ type is a RequestError whose ``param`` is the field, and every field without eff
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from kiroproxy.api.checks import Object, fail, filled_text, flag, mapping, parse_exactly
+from kiroproxy.api.checks import GetHeader, Object, fail, filled_text, flag, mapping, parse_exactly
 from kiroproxy.api.density import Hold, hold_nothing
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.hosted import without_own_search
@@ -33,8 +32,6 @@ from kiroproxy.api.openai.responses_style import FormKind
 from kiroproxy.api.openai.tools import Offered, parse_functions, parse_tool_choice, parse_tools
 from kiroproxy.api.turn import Thinking, ThinkingKind, ToolChoice, Turn
 from kiroproxy.kiro.models import wants_thinking
-
-GetHeader = Callable[[str], str | None]
 
 _USED: Final = frozenset(
     {

@@ -6,13 +6,13 @@ answer's form and cannot be done (``background``, ``conversation``, stored promp
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from typing import Any, Final
 
 from kiroproxy.api.checks import (
+    GetHeader,
     Object,
     array,
+    bounded_session,
     fail,
     filled_text,
     flag,
@@ -49,8 +49,6 @@ from kiroproxy.api.turn import (
 )
 from kiroproxy.kiro.models import wants_thinking
 
-GetHeader = Callable[[str], str | None]
-
 _USED: Final = frozenset(
     {
         "model", "input", "instructions", "stream", "stream_options", "store", "previous_response_id",
@@ -68,7 +66,6 @@ SEALED: Final = "reasoning.encrypted_content"
 _SUMMARIES: Final = ("auto", "concise", "detailed")
 # Codex names the conversation in a header; its thread is one of perhaps several in a session.
 _SESSION_HEADERS: Final = ("thread-id", "session-id", "session_id")
-_SESSION_CHARS: Final = 128
 _COMPACT: Final = (
     "Summarise this conversation so that another assistant can take over from your summary alone. Keep "
     "every request and wish of the user, decisions and the reasons for them, files and names with their "
@@ -242,7 +239,4 @@ def _compact(turn: Turn) -> None:
 
 
 def _session(headers: GetHeader) -> str:
-    session = next(filter(None, (headers(name) for name in _SESSION_HEADERS)), "")
-    if len(session) > _SESSION_CHARS:
-        return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
-    return session
+    return bounded_session(next(filter(None, (headers(name) for name in _SESSION_HEADERS)), ""))
