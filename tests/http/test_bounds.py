@@ -204,6 +204,55 @@ async def test_clients_that_leave_in_the_middle_give_their_bytes_back() -> None:
         assert server.held_bytes == 0
 
 
+async def test_what_a_handler_holds_counts_until_its_answer_is_out() -> None:
+    go = asyncio.Event()
+
+    async def grow(request: Request, exchange: Exchange) -> Response:
+        exchange.hold(int(request.body))
+        await go.wait()
+        return Response(200)
+
+    routes = [Route("POST", "/", grow)]
+    limits = HttpLimits(max_held_bytes=1_000)
+    async with serving(routes, limits) as (server, port), AsyncExitStack() as stack:
+        first, second, third = [await stack.enter_async_context(client_of(port)) for _ in "123"]
+        await first.send(request("POST", "/", b"600"))
+        await until(lambda: server.held_bytes == 603)
+        await second.send(request("POST", "/", b"398"))
+        answer = parse_answers(await second.read_until(b"again"), "POST")[0]
+        assert (answer.status, answer.body) == (
+            OVERLOADED,
+            b"/: the server holds as much of requests as it may at present; try again",
+        )
+        assert server.held_bytes == 603
+        await third.send(request("POST", "/", b"300"))
+        await until(lambda: server.held_bytes == 906)
+        third.writer.transport.abort()
+        await until(lambda: server.held_bytes == 603)
+        go.set()
+        await first.read_until(b"\r\n\r\n")
+        assert server.held_bytes == 0
+
+
+async def test_nothing_is_held_for_a_client_that_has_gone() -> None:
+    gone = asyncio.Event()
+
+    async def late(request: Request, exchange: Exchange) -> Response:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            exchange.hold(500)
+            gone.set()
+        raise AssertionError
+
+    async with serving([Route("POST", "/", late)]) as (server, port):
+        async with client_of(port) as client:
+            await client.send(request("POST", "/", b"12345"))
+            await until(lambda: server.held_bytes == 5)
+        await gone.wait()
+        assert server.held_bytes == 0
+
+
 async def test_unfinished_heads_count() -> None:
     async with bench(limits=HttpLimits(max_held_bytes=1_000)) as b:
         await b.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * 700)
