@@ -109,6 +109,10 @@ class ConfigError(KiroProxyError):
     """A setting has a value we cannot use. The message names the setting and the rule."""
 
 
+class SystemLimitError(KiroProxyError):
+    """The system gives the program no more of what it cannot do without. The message names the limit."""
+
+
 class CredentialError(KiroProxyError):
     """A credential entry cannot be used. The message names entry and field, never the value."""
 

@@ -114,12 +114,14 @@ class PipeHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        if self._thread is None or not self._thread.is_alive():  # nor is it behind a fork
+        if self._thread is not None and not self._thread.is_alive():  # it is not, behind a fork
             self._thread = None
-            if self._held:  # of the process before the fork, which will write it
-                self._held.clear()
-                self._held_bytes = self._lost = 0
-            line = self._written(line)
+            self._held.clear()  # the process before the fork will write it
+            self._held_bytes = self._lost = 0
+        if self._thread is None:
+            self._write_held()  # for which no thread could be started
+            if not self._held:
+                line = self._written(line)
         if line:
             self._hold(line)
 
@@ -155,8 +157,12 @@ class PipeHandler(logging.Handler):
         self._held.append(line)
         self._held_bytes += len(line)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._wait, name="log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._wait, name="log", daemon=True)
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the system starts no more: the next line tries again
+                thread.start()
+                self._thread = thread
 
     # -- the thread
 

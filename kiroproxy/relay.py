@@ -37,6 +37,7 @@ from kiroproxy.errors import (
     Kind,
     KiroProxyError,
     NoAccountError,
+    PeerProtocolError,
     UpstreamError,
     UpstreamRefusedError,
     let_go,
@@ -56,6 +57,10 @@ from kiroproxy.retry import RetryPolicy, Tries, next_step, retry_delay_s
 from kiroproxy.upstream import UpstreamResponse
 from kiroproxy.upstream.calls import KiroCalls
 from kiroproxy.usage import Trace
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""Of one answer's frames. Ours: 128,000 tokens, each in an event of its own, are under 25 MB. An answer
+that is not streamed is held as a whole, and so is what waits behind an open tool call."""
 
 _CUT_OFF: Final = InternalError("cut off")  # says nothing about the account
 
@@ -100,7 +105,15 @@ class _Enough(Exception):
 class Pump:
     """One answer's way from socket reads to the delivery. The hot path of the whole program."""
 
-    __slots__ = ("_answer", "_clock", "_decoder", "_deliver", "_parser", "first_event_at_s")
+    __slots__ = (
+        "_answer",
+        "_clock",
+        "_decoder",
+        "_deliver",
+        "_left_bytes",
+        "_parser",
+        "first_event_at_s",
+    )
 
     def __init__(self, answer: Answer, deliver: Callable[[list[AnswerEvent]], None], clock: Clock):
         self._decoder = FrameDecoder()
@@ -108,11 +121,18 @@ class Pump:
         self._answer = answer
         self._deliver = deliver
         self._clock = clock
+        self._left_bytes = MAX_ANSWER_BYTES
         self.first_event_at_s: float | None = None
 
     def feed(self, data: bytes) -> None:
         """The body bytes of one socket read. Raises UpstreamError; all that was good before the fault
-        has been delivered by then, so the cut is the same however the bytes were split."""
+        has been delivered by then, so the cut is the same however the bytes were split. The one fault that
+        looks at reads is an answer without an end."""
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise PeerProtocolError(
+                f"The service's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB, and was cut."
+            )
         frames = self._decoder.feed(data)
         if frames:
             batch = self._answer.feed(self._parser.parse(frames))

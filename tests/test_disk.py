@@ -1,7 +1,9 @@
 """A disk that is full and a folder that cannot be written: real processes under the kernel's own limits.
 
 Full: the largest file the process may write is set to nothing (``RLIMIT_FSIZE``), which holds for root too.
-Read-only: a folder without write bits, for a process without the right to overlook them.
+Read-only: a folder without write bits, for a process without the right to overlook them. And where the
+tests may mount: a small disk that is filled, and one that the kernel makes read-only under open files, as
+it does when a disk fails.
 """
 
 from __future__ import annotations
@@ -9,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import resource
 import shutil
+import signal
 import sqlite3
 import stat
+import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -114,3 +119,82 @@ async def test_read_only_state_folder(used: bool, tmp_path: Path) -> None:
             for path in (state, *state.rglob("*")):
                 path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o200)
             shutil.rmtree(state)
+
+
+# -- real disks
+
+
+def run(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@contextmanager
+def mounted(place: Path, *what: str) -> Iterator[None]:
+    """A file system of its own; the test is skipped where that may not be made."""
+    place.mkdir(mode=0o700)
+    if not run("mount", *what, str(place)):
+        pytest.skip("cannot mount")
+    try:
+        yield
+    finally:
+        assert run("umount", str(place))  # nobody has a file open any more
+
+
+@contextmanager
+def failing_disk(place: Path) -> Iterator[None]:
+    """One that the kernel can be told to give up on."""
+    image = place.with_name("image")
+    with image.open("wb") as file:
+        file.truncate(16 * 2**20)
+    if not run("mkfs.ext4", "-q", str(image)):
+        pytest.skip("cannot make a file system")
+    with mounted(place, "-o", "loop,errors=remount-ro", str(image)):
+        place.chmod(0o700)
+        yield
+
+
+async def stopped(server: Server) -> int:
+    server.tell(signal.SIGTERM)
+    return await server.process.wait()
+
+
+async def test_small_disk_that_is_filled_while_running(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with mounted(state, "-t", "tmpfs", "-o", "size=1m,mode=700", "none"):
+        async with servers(tmp_path) as (server, kiro):
+            await everything_works(server, kiro)
+            (before,) = stored(state)
+            ballast = state / "ballast"
+            with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+                while True:
+                    file.write(bytes(4_096))
+            await everything_works(server, kiro)
+            assert stored(state) == [before]
+            assert "could not be stored" in server.text
+            assert not list((state / "credentials").glob(".*.tmp"))
+            ballast.unlink()
+            while kiro.tokens.by_refresh(stored(state)[0]) is None:
+                await asyncio.sleep(0.02)
+            await everything_works(server, kiro)
+            assert await stopped(server) == 0
+        assert is_readable(state)
+
+
+async def test_disk_that_fails_and_becomes_read_only_while_running(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with failing_disk(state):
+        async with servers(tmp_path) as (server, kiro):
+            await everything_works(server, kiro)
+            assert run("mount", "-o", "remount,abort", str(state))
+            with pytest.raises(OSError, match="Read-only"):
+                (state / "new").touch()
+            await everything_works(server, kiro)
+            assert "could not be stored" in server.text
+            local = {"Host": "localhost", "x-api-key": ""}
+            for page in ("/health", "/metrics", "/api/usage", "/api/tokens"):
+                assert (await server.send("GET", page, headers=local)).status == 200
+            assert "Traceback" not in server.text
+            assert await stopped(server) == 0

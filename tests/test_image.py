@@ -286,6 +286,40 @@ def test_lock_meets_the_requirements_and_names_no_place() -> None:
             assert pinned[requirement.name] in requirement.specifier, line
 
 
+def test_each_locked_package_is_held_to_hashes_and_named_in_the_bill_of_materials(
+    tmp_path: Path,
+) -> None:
+    """By the very command of ``make sbom``."""
+    tool = Path(sys.executable).parent / "cyclonedx-py"
+    if not tool.is_file():
+        pytest.skip("cyclonedx-bom is not installed")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\t\$\(BIN\)/cyclonedx-py (.+)$", makefile, re.MULTILINE)
+    target = tmp_path / "sbom.json"
+    assert "dist/sbom.cdx.json" in command
+    arguments = command.replace("dist/sbom.cdx.json", str(target)).split()
+    subprocess.run([tool, *arguments], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    made = json.loads(target.read_text(encoding="utf-8"))
+    assert made["bomFormat"] == "CycloneDX"
+    assert made["metadata"]["component"]["name"] == "kiroproxy"
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    locked = {}
+    for line in re.findall(r"^[^\s#].*", text, re.MULTILINE):
+        name, _, version = line.split()[0].partition("==")
+        hashes = set(re.findall(r" --hash=sha256:([0-9a-f]{64})\b", line))
+        assert name and version and hashes, line
+        locked[name] = (version, hashes)
+    assert "h11" in locked
+    named = {
+        part["name"]: (
+            part["version"],
+            {made["content"] for place in part["externalReferences"] for made in place["hashes"]},
+        )
+        for part in made["components"]
+    }
+    assert named == locked
+
+
 def test_final_stage_is_small_and_not_root() -> None:
     final = DOCKERFILE.rsplit("\nFROM ", 1)[1]
     assert DOCKERFILE.count("\nFROM ${PYTHON_IMAGE}") == DOCKERFILE.count("\nFROM ") == 2

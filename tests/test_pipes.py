@@ -14,6 +14,7 @@ import pytest
 
 from kiroproxy import pipes
 from kiroproxy.pipes import MAX_HELD_BYTES, PipeHandler, PolledSink, make_sink
+from tests.threads import no_threads
 
 LINE = "x" * 999
 
@@ -89,6 +90,20 @@ def test_lines_wait_for_their_reader_and_keep_their_order(ends: Ends, handler: P
     assert got == b"".join(f"{number:03} {LINE}\n".encode() for number in range(800))
     say(handler, "behind")
     assert ends.read() == b"behind\n"
+
+
+def test_without_a_thread_the_next_line_takes_along_what_waits(
+    ends: Ends, handler: PipeHandler
+) -> None:
+    with no_threads():
+        for number in range(800):
+            say(handler, f"{number:03} {LINE}")
+        got = b""
+        while not got.endswith(f"799 {LINE}\n".encode()):
+            got += ends.read()
+            say(handler, "more")  # nobody else writes what waits
+            got = got.replace(b"more\n", b"")
+    assert got == b"".join(f"{number:03} {LINE}\n".encode() for number in range(800))
 
 
 def test_what_is_lost_is_counted_where_it_is_missing(ends: Ends, handler: PipeHandler) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 
-from kiroproxy.errors import Kind, RequestError
+from kiroproxy.api.density import Hold, hold_nothing, hold_values, refuse_many_marks
+from kiroproxy.errors import RequestError
 
 Path = tuple[str | int, ...]
 Object = dict[str, Any]
@@ -27,11 +28,6 @@ _SESSION_CHARS: Final = 128
 # Free-form JSON (tool inputs, schemas) is written out again inside a few more levels; the JSON writer
 # ends at 254, and the fitting code is recursive.
 MAX_DEPTH: Final = 100
-
-MAX_VALUES: Final = 1_000_000
-"""Commas and opening brackets of a body, those in its texts among them. A value of two bytes takes sixty or
-more in memory: 32 MiB of them were 2 GB, and read for ten seconds in which nobody else was served. They
-are more than the tokens of any model, so the service would refuse the prompt all the same."""
 
 # Numbers beyond these are floats to the fast JSON reader, with 16 digits of their own.
 _LEAST_WHOLE: Final = -(2**63)
@@ -61,11 +57,13 @@ def fail(path: Path, rule: str) -> NoReturn:
     raise RequestError(f"{param}: {rule}", param=param or None)
 
 
-def parse_exactly(body: bytes, parse: Callable[[Object], _Parsed]) -> _Parsed:
-    """``parse`` of the body's object. Should it meet numbers of more than 64 bits in a tool's input, it
-    is called again, with every such number as a fragment that is written as it was read. Bodies without
-    such numbers pay nothing for it."""
-    request = load_object(body)
+def parse_exactly(
+    body: bytes, parse: Callable[[Object], _Parsed], hold: Hold = hold_nothing
+) -> _Parsed:
+    """``parse`` of the body's object, for which ``hold`` takes the room. Should it meet numbers of more
+    than 64 bits in a tool's input, it is called again, with every such number as a fragment that is
+    written as it was read. Bodies without such numbers pay nothing for it."""
+    request = load_object(body, hold)
     try:
         return parse(request)
     except InexactNumber:
@@ -127,32 +125,21 @@ def _real_number(digits: str) -> float | orjson.Fragment:
     return number if _LEAST_WHOLE <= number < _BEYOND_WHOLE else orjson.Fragment(digits)
 
 
-def load_object(body: bytes) -> Object:
-    """The request body as a JSON object.
+def load_object(body: bytes, hold: Hold = hold_nothing) -> Object:
+    """The request body as a JSON object, with room taken for it.
 
     Half surrogate pairs (text cut in the middle of an emoji by a client that counts in UTF-16) become
     U+FFFD instead of an error: they stand in a history that would fail for ever.
     """
-    if holds_too_much(body):
-        raise RequestError(
-            f"prompt is too long: its JSON has more than {MAX_VALUES} commas and brackets.",
-            kind=Kind.PROMPT_TOO_LONG,
-        )
+    refuse_many_marks(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         value = _load_repaired(body, error)
     if not isinstance(value, dict):
         raise RequestError("The request body must be a JSON object.")
+    hold_values(value, hold)
     return value
-
-
-def holds_too_much(source: bytes) -> bool:
-    """Whether JSON may have more than ``MAX_VALUES`` values. What is too short for that is not looked at;
-    the rest takes 1.5 ms a MB."""
-    if len(source) <= 2 * MAX_VALUES:
-        return False
-    return source.count(b",") + source.count(b"[") + source.count(b"{") > MAX_VALUES
 
 
 def _load_repaired(body: bytes, error: orjson.JSONDecodeError) -> Any:

@@ -40,6 +40,7 @@ CONTINUE: Final = "Continue."
 NOT_RUN: Final = "The call was interrupted: there is no result."
 
 _FIT_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NUMBERED_CHARS: Final = ID_CHARS - 8  # what no number takes the place of
 _UNFIT_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -234,22 +235,24 @@ def _answer(step: UserStep, calls: list[Call]) -> None:
     if len(calls) == len(results) == 1 and calls[0].client_id == results[0].tool_use_id:
         step.answers = [_matched(step, calls[0], results[0])]
         return
-    waiting: dict[str, list[Call]] = {}
-    for call in calls:
+    waiting: dict[str, list[Call]] = {}  # the first of them last
+    for call in reversed(calls):
         waiting.setdefault(call.client_id, []).append(call)
     found: dict[str, Answer] = {}
-    taken: dict[str, tuple[Answer, list[ToolResult]]] = {}  # client's id → its last answer, results
+    taken: dict[str, _Taken] = {}  # by the client's id, the last one
     orphans: list[str] = []
     for result in results:
         known = waiting.get(result.tool_use_id)
         if known is None:
             orphans.append(_quoted_result(step, result))
         elif known:
-            call = known.pop(0)
+            call = known.pop()
             answer = found[call.id] = _matched(step, call, result)
-            taken[result.tool_use_id] = answer, [result]
+            taken[result.tool_use_id] = _Taken(answer, result)
         else:
-            _add_further(step, *taken[result.tool_use_id], result)
+            taken[result.tool_use_id].add(step, result)
+    for one in taken.values():
+        one.finish()
     step.texts[:0] = orphans
     step.answers = [found.get(call.id) or Answer(call.id, NOT_RUN, True) for call in calls]
 
@@ -258,16 +261,30 @@ def _matched(step: UserStep, call: Call, result: ToolResult) -> Answer:
     return Answer(call.id, _result_text(step, result), result.is_error)
 
 
-def _add_further(
-    step: UserStep, answer: Answer, before: list[ToolResult], result: ToolResult
-) -> None:
-    """A call has one answer upstream, so more results for it stand in that one; a mere repetition, as
-    clients make when they send a message again, says nothing new."""
-    if result in before:
-        return
-    before.append(result)
-    head = "Error from the same call" if result.is_error else "Another result of the same call"
-    answer.text += f"\n\n[{head}]\n{_result_text(step, result)}"
+class _Taken:
+    """A call that has its answer. It has one upstream, so more results for it stand in that one; a mere
+    repetition, as clients make when they send a message again, says nothing new."""
+
+    __slots__ = ("_answer", "_first", "_more", "_said")
+
+    def __init__(self, answer: Answer, first: ToolResult) -> None:
+        self._answer = answer
+        self._first = first
+        self._more: list[str] = []
+        self._said: set[str] = set()  # written out, since a search through all would be quadratic
+
+    def add(self, step: UserStep, result: ToolResult) -> None:
+        if not self._said:
+            self._said.add(repr(self._first))
+        said = repr(result)
+        if said not in self._said:
+            self._said.add(said)
+            head = "Error from the same" if result.is_error else "Another result of the same"
+            self._more.append(f"\n\n[{head} call]\n{_result_text(step, result)}")
+
+    def finish(self) -> None:
+        if self._more:
+            self._answer.text += "".join(self._more)
 
 
 def _quoted_result(step: UserStep, result: ToolResult) -> str:
@@ -299,16 +316,20 @@ class _Ids:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last one given, by how an id begins
 
     def take(self, client_id: str) -> str:
         fit = client_id
         if _FIT_ID.fullmatch(fit) is None:
             fit = _fitted_id(client_id)
-        base, number = fit, 1
-        while fit in self._taken:
-            number += 1
-            mark = f"_{number}"
-            fit = base[: ID_CHARS - len(mark)] + mark
+        if fit in self._taken:
+            base, begins = fit, fit[:_NUMBERED_CHARS]
+            number = self._numbers.get(begins, 1)
+            while fit in self._taken:
+                number += 1
+                mark = f"_{number}"
+                fit = base[: ID_CHARS - len(mark)] + mark
+            self._numbers[begins] = number
         self._taken.add(fit)
         return fit
 

@@ -33,7 +33,8 @@ _ONE: Final = frozenset({"not", "if", "then", "else", "contains", "propertyNames
 _MANY: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _NAMED: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
 _MAX_DEPTH: Final = 64  # deeper parts become "anything"; real schemas stay under 20
-_MAX_NODES: Final = 10_000  # references that multiply stop here
+_MAX_NODES: Final = 10_000  # references that multiply stop here,
+_MAX_COPIED_BYTES: Final = 1_000_000  # or when all that they put in place comes to this
 _CACHED_BYTES: Final = 64 * 1024  # larger schemas are fitted each time, so the cache stays small
 _CACHED: Final = 512
 
@@ -58,6 +59,7 @@ class _Fitter:
         self._schema = schema
         self._open: list[str] = []  # references being put in place right now
         self._nodes = 0
+        self._copied_bytes = 0
 
     def root(self) -> Schema:
         fitted = self._node(self._schema, 0)
@@ -83,6 +85,10 @@ class _Fitter:
         if reference in self._open:
             kind = target.get("type") if isinstance(target, dict) else None
             return {"type": kind} if isinstance(kind, str) and kind in _TYPES else {}
+        if self._copied_bytes <= _MAX_COPIED_BYTES:
+            self._copied_bytes += len(orjson.dumps(target))
+        if self._copied_bytes > _MAX_COPIED_BYTES:
+            return {}
         self._open.append(reference)
         fitted = self._node(target, depth + 1)
         self._open.pop()

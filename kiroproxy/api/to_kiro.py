@@ -190,16 +190,16 @@ class _Builder:
 
     # --- tools ---
 
-    def _used_names(self, steps: list[UserStep | AssistantStep]) -> list[str]:
+    def _used_names(self, steps: list[UserStep | AssistantStep]) -> dict[str, None]:
         names: dict[str, None] = {}
         for step in steps:
             if isinstance(step, AssistantStep):
                 for call in step.calls:
                     call.name = self._names.upstream(call.name)
                     names[call.name] = None
-        return list(names)
+        return names
 
-    def _declare(self, used: list[str]) -> None:
+    def _declare(self, used: dict[str, None]) -> None:
         nothing_new = self._turn.tool_choice.kind is ToolChoiceKind.NONE
         for tool in self._turn.tools:
             sent = self._names.upstream(tool.name)
@@ -311,15 +311,16 @@ def _content(texts: list[str]) -> str:
 def _documents(documents: list[Document]) -> list[wire.Part]:
     """File names in the letters the service knows, each once per message."""
     parts: list[wire.Part] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}  # and the last number that was added to each
     for document in documents:
         stem = document.name.removesuffix(f".{document.format}")
         name = base = _UNFIT_FILE_NAME.sub(" ", stem)[:_FILE_NAME_CHARS].strip() or "document"
-        number = 1
+        number = taken.get(base, 1)
         while name in taken:
             number += 1
             name = f"{base} {number}"
-        taken.add(name)
+        taken[name] = 1
+        taken[base] = number
         parts.append(wire.document(name, document.format, document.data))
     return parts
 

@@ -10,16 +10,54 @@ import gc
 import logging
 import resource
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
+from kiroproxy.errors import SystemLimitError
 from kiroproxy.metrics import Metrics
 
 _DESCRIPTORS = 65_536
 
 
+_NO_THREAD = "start new thread"  # what Python says where the system starts none
+
+
 def run_loop(main: Coroutine[object, object, int]) -> int:
-    """Run ``main`` on the fastest loop there is; what it returns."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    """Run ``main`` on the fastest loop there is; what it returns. Raises SystemLimitError where the system
+    starts no threads."""
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    try:
+        runner.get_loop().set_default_executor(_Executor())
         return runner.run(main)
+    except RuntimeError as error:
+        if _NO_THREAD not in str(error):
+            raise
+        raise SystemLimitError(
+            "the system starts no more threads, and a server has at least two beside its first; raise "
+            "the limit on processes (ulimit -u), on tasks (TasksMax, --pids-limit) or on memory"
+        ) from None
+    finally:
+        _close(runner)
+
+
+def _close(runner: asyncio.Runner) -> None:
+    """The runner waits for the executor's threads in one more thread. They are waited for at the end of the
+    program anyway."""
+    try:
+        runner.close()
+    except RuntimeError as error:
+        if _NO_THREAD not in str(error):
+            raise
+
+
+class _Executor(ThreadPoolExecutor):
+    """For work that blocks. Where the system starts no more threads, it waits for those that are there."""
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

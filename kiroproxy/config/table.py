@@ -193,7 +193,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "KIROPROXY_MAX_REQUEST_MB", parse_whole(64, 1_000_000), "1024", "MB",
-        "what all requests together may hold in memory; beyond it 529 (503)",
+        "what all requests together may hold: their bytes, and 150 for each value of their JSON; in memory "
+        "it is about three times that; beyond it 529 (503)",
     ),
     # Requests and answers
     Setting(

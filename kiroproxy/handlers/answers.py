@@ -10,6 +10,7 @@ from typing import Final
 from kiroproxy import logs
 from kiroproxy.admission import Admission, TimeLimit
 from kiroproxy.api.complexity import is_complex
+from kiroproxy.api.density import Hold
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
 from kiroproxy.api.events import AnswerEvent, Usage
 from kiroproxy.api.ignored import refuse_ignored
@@ -51,7 +52,7 @@ class Dialect:
     pure."""
 
     name: str
-    parse: Callable[[bytes, Callable[[str], str | None]], Turn]
+    parse: Callable[[bytes, Callable[[str], str | None], Hold], Turn]
     make_id: Callable[[str], str]
     encoder: Callable[[str, Turn, int], StreamEncoder]
     fold: Callable[[str, Turn, int], AnswerFold]
@@ -85,7 +86,7 @@ class AnswerHandler:
         self,
         dialect: Dialect,
         serving: Serving,
-        read: Callable[[Request], Awaitable[Turn]] | None = None,
+        read: Callable[[Request, Hold], Awaitable[Turn]] | None = None,
     ) -> None:
         self._dialect = dialect
         self._read = read
@@ -124,9 +125,9 @@ class AnswerHandler:
     async def _answer(self, request: Request, exchange: Exchange, trace: Trace) -> Response | None:
         said = self._prompts.open(request.id, request.body) if self._prompts else None
         if self._read is not None:
-            turn = await self._read(request)
+            turn = await self._read(request, exchange.hold)
         else:
-            turn = self._dialect.parse(request.body, request.headers.get)
+            turn = self._dialect.parse(request.body, request.headers.get, exchange.hold)
         trace.model, trace.stream = turn.model, turn.stream
         if self._serving.strict:
             refuse_ignored(turn)

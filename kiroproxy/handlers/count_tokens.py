@@ -21,6 +21,6 @@ class CountTokensHandler:
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response:
         self._gate.check(request)
-        turn = parse_count_tokens(request.body)
+        turn = parse_count_tokens(request.body, exchange.hold)
         await self._system_prompt.apply(turn)
         return json_response(200, orjson.dumps({"input_tokens": estimate_turn(turn)}))

@@ -14,6 +14,7 @@ from kiroproxy.api.checks import (
     mapping,
     optional_text,
 )
+from kiroproxy.api.density import Hold, hold_values
 from kiroproxy.api.openai.responses_past import references, resolved, with_ids
 from kiroproxy.api.openai.responses_request import parse_responses, style_of
 from kiroproxy.api.turn import Turn
@@ -40,9 +41,9 @@ class ResponsesReader:
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
-    async def __call__(self, request: Request) -> Turn:
+    async def __call__(self, request: Request, hold: Hold) -> Turn:
         """Raises RequestError."""
-        turn = await self.read(request, lambda body: body)
+        turn = await self.read(request, lambda body: body, hold)
         style = style_of(turn)
         style.store = style.store and self._store.keeps
         if style.store:
@@ -51,28 +52,30 @@ class ResponsesReader:
             style.keep = lambda final: self._store.put(own_id, final, items)
         return turn
 
-    async def read(self, request: Request, change: Callable[[Object], Object]) -> Turn:
-        """The turn of the body that ``change`` makes of the request's. Raises RequestError."""
+    async def read(self, request: Request, change: Callable[[Object], Object], hold: Hold) -> Turn:
+        """The turn of the body that ``change`` makes of the request's; ``hold`` takes the room for it and
+        for what was kept. Raises RequestError."""
         headers = request.headers.get
-        body = load_object(request.body)
+        body = load_object(request.body, hold)
         try:
-            return await self._turn(change(body), headers, exact=False)
+            return await self._turn(change(body), headers, hold, exact=False)
         except InexactNumber:
             body = mapping(load_exactly(request.body), ())
-            return await self._turn(change(body), headers, exact=True)
+            return await self._turn(change(body), headers, hold, exact=True)
 
-    async def _turn(self, body: Object, headers: GetHeader, *, exact: bool) -> Turn:
+    async def _turn(self, body: Object, headers: GetHeader, hold: Hold, *, exact: bool) -> Turn:
         previous = optional_text(body.get("previous_response_id"), ("previous_response_id",))
-        earlier = await self._earlier(previous, exact) if previous else None
+        earlier = await self._earlier(previous, hold, exact) if previous else None
         items = body.get("input")
         wanted = references(items) if isinstance(items, list) else {}
         if wanted:
             known = await self._store.items(wanted.values(), exact=exact)
+            hold_values(known, hold)
             body = {**body, "input": resolved(body["input"], wanted, known)}
         return parse_responses(body, headers, earlier)
 
-    async def _earlier(self, previous: str, exact: bool) -> list[Any]:
-        found = await self._store.conversation(previous, exact=exact)
+    async def _earlier(self, previous: str, hold: Hold, exact: bool) -> list[Any]:
+        found = await self._store.conversation(previous, hold, exact=exact)
         if found is None:
             raise RequestError(
                 f"previous_response_id: {previous[:100]!r} is not kept here (any more, or it was made "
@@ -80,6 +83,7 @@ class ResponsesReader:
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
+        hold_values(found, hold)
         return found
 
 

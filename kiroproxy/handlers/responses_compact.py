@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from kiroproxy.api.checks import Object
+from kiroproxy.api.density import Hold
 from kiroproxy.api.openai.responses_input import COMPACTION_TRIGGER
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.turn import Turn
@@ -25,9 +26,9 @@ class CompactReader:
     def __init__(self, reader: ResponsesReader) -> None:
         self._reader = reader
 
-    async def __call__(self, request: Request) -> Turn:
+    async def __call__(self, request: Request, hold: Hold) -> Turn:
         """Raises RequestError."""
-        return await self._reader.read(request, _compaction)
+        return await self._reader.read(request, _compaction, hold)
 
 
 class InputTokensHandler:
@@ -40,7 +41,7 @@ class InputTokensHandler:
 
     async def __call__(self, request: Request, exchange: Exchange) -> Response:
         self._gate.check(request)
-        turn = await self._reader.read(request, _counted)
+        turn = await self._reader.read(request, _counted, exchange.hold)
         await self._system_prompt.apply(turn)
         count = {"object": "response.input_tokens", "input_tokens": estimate_turn(turn)}
         return json_response(200, orjson.dumps(count))

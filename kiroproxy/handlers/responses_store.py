@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from kiroproxy.api.checks import load_exactly
+from kiroproxy.api.density import Hold, hold_nothing
 from kiroproxy.api.retrying import encodable
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
@@ -77,11 +78,16 @@ class ResponseStore:
         row = await self._row(response_id)
         return None if row is None else row[0]
 
-    async def conversation(self, response_id: str, *, exact: bool = False) -> list[Any] | None:
-        """Input and output items, as the next request's input begins with them. ``exact``: numbers of
-        more than 64 bits are kept as they were written."""
+    async def conversation(
+        self, response_id: str, hold: Hold = hold_nothing, *, exact: bool = False
+    ) -> list[Any] | None:
+        """Input and output items, as the next request's input begins with them; ``hold`` takes room for
+        their bytes. ``exact``: numbers of more than 64 bits are kept as they were written."""
         row = await self._row(response_id)
-        return None if row is None else _items(row, load_exactly if exact else orjson.loads)
+        if row is None:
+            return None
+        hold(sum(map(len, row)))
+        return _items(row, load_exactly if exact else orjson.loads)
 
     async def input_items(self, response_id: str) -> list[Any] | None:
         """The input, with what came before."""
@@ -89,11 +95,11 @@ class ResponseStore:
         return None if row is None else list(load_exactly(row[1]))
 
     async def items(self, wanted: Iterable[str], *, exact: bool = False) -> dict[str, Any]:
-        """The items of these ids in any kept response, with others that stood beside them. Looks no
-        further when one is not found."""
+        """The items of these ids in any kept response. Looks no further when one is not found."""
         oldest_s = self._clock.wall() - self._keep_s
         loads = load_exactly if exact else orjson.loads
-        ids = list(wanted)
+        ids = list(dict.fromkeys(wanted))
+        asked = frozenset(ids)
 
         def work(connection: sqlite3.Connection) -> dict[str, Any]:
             found: dict[str, Any] = {}
@@ -102,7 +108,8 @@ class ResponseStore:
                     continue
                 for row in _candidates(connection, item_id, oldest_s):
                     for item in _items(row, loads):
-                        found.setdefault(item.get("id", ""), item)
+                        if item.get("id") in asked:
+                            found.setdefault(item["id"], item)
                     if item_id in found:
                         break
                 else:

@@ -282,6 +282,12 @@ class Connection(ClientLine):
         self._incoming = self._exchange = None
         self.flow.clear_callbacks()
 
+    def hold(self, size_bytes: int) -> None:
+        """See ``Line``: for a request whose handler is at work, so it has shown the key where one is
+        asked for."""
+        if self._incoming is not None:
+            self._incoming.hold(size_bytes, is_known=True)
+
     # --- ending ---
 
     def kill(self) -> None:

@@ -54,6 +54,9 @@ class Line(Protocol):
     def stop_keeping(self) -> None:
         """The connection cannot be used again after this exchange."""
 
+    def hold(self, size_bytes: int) -> None:
+        """More of the memory for requests, until this one is answered. Raises RequestError."""
+
     def cut(self, reset: bool) -> None:
         """Close now; ``reset``: in a way that cannot be taken for a proper end."""
 
@@ -104,6 +107,12 @@ class Exchange:
     def write_paused(self) -> bool:
         """The client reads more slowly than we write."""
         return self._line.flow.write_paused
+
+    def hold(self, size_bytes: int) -> None:
+        """Count so many bytes more as held by this request, until it is answered. Raises RequestError
+        (OVERLOADED) when all requests together would hold too much."""
+        if not self.finished:  # what it held has been given back
+            self._line.hold(size_bytes)
 
     def set_flow_callbacks(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """Called when unsent bytes go over and under their marks; ``pause`` at once if they are."""

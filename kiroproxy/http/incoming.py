@@ -67,7 +67,7 @@ class Incoming:
             self.head = head = found[0]
             self.match = self._shared.router.match(head.method, head.path, head.headers)
         elif not self._reader.empty:
-            self._hold(len(data), is_known=is_known)
+            self.hold(len(data), is_known=is_known)
         return found
 
     def admit(
@@ -138,7 +138,7 @@ class Incoming:
         if body is None:
             return data
         if body.keeps:  # whose body is kept has shown the key, where a route has a check
-            self._hold(len(data), is_known=True)
+            self.hold(len(data), is_known=True)
         rest = body.feed(data)
         if rest is None:
             self._body_bytes += len(data)
@@ -168,7 +168,8 @@ class Incoming:
         self._shared.guests.give(self._held_bytes)
         self._held_bytes = 0
 
-    def _hold(self, size_bytes: int, *, is_known: bool) -> None:
+    def hold(self, size_bytes: int, *, is_known: bool) -> None:
+        """So many bytes more in memory until ``drop``. Raises RequestError."""
         if not self._shared.guests.take(size_bytes, is_known=is_known):
             raise _crowded()
         self._held_bytes += size_bytes

@@ -138,7 +138,8 @@ def _result_path(turn: Turn, index: int) -> str:
 
 
 def _repeats(ids: list[str]) -> list[int]:
-    return [index for index, value in enumerate(ids) if value in ids[:index]]
+    first = {value: index for index, value in reversed([*enumerate(ids)])}
+    return [index for index, value in enumerate(ids) if first[value] != index]
 
 
 def _has_empty_name(value: Any) -> bool:

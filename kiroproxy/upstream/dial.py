@@ -20,6 +20,7 @@ from kiroproxy.errors import ConnectError, PeerProtocolError, TransportError
 from kiroproxy.net import lookup_name
 from kiroproxy.upstream.connection import Connection
 from kiroproxy.upstream.head import HeadReader
+from kiroproxy.upstream.lookup import lookups
 from kiroproxy.upstream.origin import Origin
 from kiroproxy.upstream.proxy import Proxy, ProxyTable
 
@@ -148,8 +149,7 @@ async def resolve(host: str, port: int) -> list[Address]:
     with contextlib.suppress(ValueError):
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         return [(family, (host, port))]
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(lookup_name(host), port, type=socket.SOCK_STREAM)
+    infos = await lookups.addresses(lookup_name(host), port)
     first = [(info[0], info[4]) for info in infos if info[0] == infos[0][0]]
     second = [(info[0], info[4]) for info in infos if info[0] != infos[0][0]]
     pairs = itertools.zip_longest(first, second)

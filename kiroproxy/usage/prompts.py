@@ -8,6 +8,7 @@ prompt is the user's own text.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -81,7 +82,10 @@ class PromptLog:
                 _log.warning("the prompt log does not keep up; some prompts are lost")
             return
         self._waiting += 1
-        self._thread.submit(self._keep, record, body, events)
+        with contextlib.suppress(
+            RuntimeError
+        ):  # no thread can be started now: it waits for the next try
+            self._thread.submit(self._keep, record, body, events)
 
     async def close(self) -> None:
         """Write what waits."""

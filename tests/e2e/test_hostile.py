@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import logging
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.e2e.support import KEY, Answer, House, house, read_answer, request_bytes
+from bench.workloads import big_request
+from kiroproxy.simulator import Settings
+from tests.e2e.support import KEY, Answer, House, house, read_answer, request_bytes, turn
 from tests.http.support import until
 
 ROUTES = ("/v1/messages", "/v1/chat/completions", "/v1/responses")
@@ -340,3 +344,82 @@ async def test_too_much_at_once_is_refused_in_the_dialect(tmp_path: Path) -> Non
             statuses[route] = answer.status
             assert answer.headers["retry-after"] == "5"
         assert statuses == {ROUTES[0]: 529, ROUTES[1]: 503, ROUTES[2]: 503}
+
+
+# --- many values in few bytes ---
+
+
+def crowded(route: str) -> bytes:
+    """0.6 MB that become 30 at the least: 195,000 arrays."""
+    return wrapped(
+        f'{{"type":"object","properties":{{"a":{{"enum":[{",".join(["[]"] * 195_000)}]}}}}}}', route
+    )
+
+
+async def test_values_count_and_the_third_crowded_request_is_refused_in_the_dialect(
+    tmp_path: Path,
+) -> None:
+    """Before, the few bytes alone counted, and all were let in."""
+    waiting = Settings(pace_s=0, latency_s=600)
+    async with house(tmp_path, settings=waiting, KIROPROXY_MAX_REQUEST_MB="64") as home:
+        server = home.app.server
+        assert server is not None
+        writers = []
+        for route in ROUTES[:2]:
+            _, writer = await home.connect()
+            writer.write(request_bytes("POST", route, crowded(route)))
+            writers.append(writer)
+        await until(lambda: len(home.chats()) == 2)
+        assert 58_000_000 < server.held_bytes < 64_000_000
+        statuses = {}
+        for route in ROUTES:
+            answer = await home.send("POST", route, crowded(route))
+            statuses[route] = answer.status
+            assert answer.headers["retry-after"] == "5"
+            assert "holds as much of requests as it may" in answer.json["error"]["message"]
+        assert statuses == {ROUTES[0]: 529, ROUTES[1]: 503, ROUTES[2]: 503}
+        counted = await home.send("POST", "/v1/messages/count_tokens", crowded(ROUTES[0]))
+        assert counted.status == 529
+        assert len(home.chats()) == 2
+        writers[0].transport.abort()  # type: ignore[union-attr]
+        await until(lambda: server.held_bytes < 32_000_000)
+        _, writer = await home.connect()
+        writer.write(request_bytes("POST", ROUTES[2], crowded(ROUTES[2])))
+        await until(lambda: len(home.chats()) == 3)
+        for writer in home.open:
+            writer.transport.abort()  # type: ignore[union-attr]
+        await until(lambda: server.held_bytes == 0)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_more_values_than_any_prompt_has_are_too_long_a_prompt(
+    tmp_path: Path, route: str
+) -> None:
+    async with house(tmp_path) as home:
+        schema = f'{{"enum":[{",".join(["[]"] * 200_000)}]}}'
+        answer = await home.send("POST", route, wrapped(schema, route))
+        assert answer.status == 400
+        error = answer.json["error"]
+        rule = "prompt is too long: its JSON has more than 200000 values."
+        assert error["message"].startswith(rule)  # clients look for further words
+        if route != "/v1/messages":
+            assert error["code"] == "context_length_exceeded"
+        assert home.chats() == []
+
+
+async def test_large_requests_of_everyday_are_all_let_in(tmp_path: Path) -> None:
+    """Where there is the least room: long sessions at once, and one of many pictures."""
+    session = big_request(403, 1_770_000)
+    png = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (30).to_bytes(4, "big") * 2 + b"\x08" + bytes(3_750_000)
+    )
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png).decode()}
+    pictures = turn("What is it?")
+    pictures["messages"][0]["content"] = [{"type": "image", "source": source}] * 4
+    unchecked = Settings(pace_s=0, check=False)  # it is more than the window
+    async with house(tmp_path, settings=unchecked, KIROPROXY_MAX_REQUEST_MB="64") as home:
+        answers = await asyncio.gather(
+            home.send("POST", "/v1/messages", pictures),
+            *(home.send("POST", "/v1/messages", session) for _ in range(12)),
+        )
+        assert [answer.status for answer in answers] == [200] * 13

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kiroproxy.eventstream.encoder import encode_frame
+from kiroproxy.relay import MAX_ANSWER_BYTES
 from tests.e2e.speakers import SPEAKERS, Wish
 from tests.e2e.support import house, turn
 from tests.upstream.peers import Peer, serve
@@ -172,6 +173,64 @@ async def test_text_before_broken_framing_in_the_same_read_reaches_the_client(
         assert b"malformed" in answer.body
         for end in (b"message_stop", b"[DONE]", b'finish_reason":"', b"response.completed"):
             assert end not in answer.body
+
+
+def event(name: str, payload: bytes) -> bytes:
+    return encode_frame({":message-type": "event", ":event-type": name}, payload)
+
+
+LONG = b"x" * 8_000
+#: Frame by frame all right; what is repeated, behind what. No limit of the request's ends any of it.
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "text": (b"", event("assistantResponseEvent", b'{"content":"%b"}' % LONG)),
+    "thinking": (b"", event("reasoningContentEvent", b'{"text":"%b"}' % LONG)),
+    "signatures": (b"", event("reasoningContentEvent", b'{"signature":"%b"}' % LONG)),
+    "text behind an open call": (
+        event("toolUseEvent", b'{"toolUseId":"1","name":"t","input":"{"}'),
+        event("assistantResponseEvent", b'{"content":"%b"}' % LONG),
+    ),
+    "calls": (
+        b"",
+        event("toolUseEvent", b'{"toolUseId":"1","name":"t","input":{"a":"%b"}}' % LONG),
+    ),
+    "events that nobody knows": (b"", event("what", b'{"a":"%b"}' % LONG)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        *((name, False) for name in ENDLESS),
+        ("signatures", True),
+        ("text behind an open call", True),
+    ],
+)
+async def test_answer_without_an_end_is_cut(tmp_path: Path, name: str, stream: bool) -> None:
+    before, again = ENDLESS[name]
+    asked = []
+
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        if b"conversationState" in request:
+            asked.append(request)
+            start = (
+                STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + (chunk(before) if before else b"")
+            )
+            pieces = itertools.repeat(chunk(again * 8), 3 * MAX_ANSWER_BYTES // len(again * 8))
+            for piece in itertools.chain([start], pieces):
+                await peer.send(piece)
+
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with serve(script) as server, house(tmp_path, KIRO_API_URL=server.url) as home:
+        speaker = SPEAKERS["chat"]
+        sent = speaker.request(Wish("hello", tools=("t",)), stream=stream)
+        del sent["max_completion_tokens"]
+        answer = await home.send("POST", speaker.path, sent)
+        heard = speaker.hear(answer)
+        assert heard.error and "64 MiB" in heard.message
+        assert len(asked) == 1  # it would be as long once more
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
+    assert grown_kb < 4 * MAX_ANSWER_BYTES // 1024
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"307 Temporary", b"308 Permanent"])

@@ -120,3 +120,17 @@ async def _ids(database: Database) -> list[str]:
         lambda connection: connection.execute("SELECT id FROM responses ORDER BY id").fetchall()
     )
     return [row[0] for row in rows]
+
+
+async def test_room_is_taken_for_a_conversation_before_it_is_read(database: Database) -> None:
+    store = ResponseStore(database, SetClock(), HOUR_S, 10_000)
+    store.put("resp_1", body("one"), [{"id": "a"}])
+    held: list[int] = []
+    assert await store.conversation("resp_1", held.append)
+    assert held == [len(body("one")) + len(b'[{"id":"a"}]')]
+
+
+async def test_only_the_items_that_are_asked_for_are_kept_in_memory(database: Database) -> None:
+    store = ResponseStore(database, SetClock(), HOUR_S, 10_000)
+    store.put("resp_1", body("one"), [{"id": "a"}, {"id": "b"}, {"id": "c"}])
+    assert await store.items(["c", "a", "c"]) == {"a": {"id": "a"}, "c": {"id": "c"}}

@@ -69,6 +69,8 @@ MALFORMED = {
     "NUL in the extension": b"5;\x00\r\nhello\r\n0\r\n\r\n",
     "trailer without a colon": b"0\r\nnonsense\r\n\r\n",
     "endless size line": b"5;" + b"a" * 300,
+    "no line end behind the data": b"5\r\nhello0\r\n\r\n",
+    "endless extensions": (b"1;" + b"a" * 250 + b"\r\nx\r\n") * 40,
     "endless trailer": b"0\r\n" + b"A: b\r\n" * 2000,
 }
 

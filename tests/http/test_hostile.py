@@ -147,6 +147,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "chunk size then bare CR": (chunked(b"5\rhello\r\n0\r\n\r\n"), 400),
     "chunk longer than it says": (chunked(b"4\r\nhello\r\n0\r\n\r\n"), 400),
     "chunk shorter than it says": (chunked(b"6\r\nhello\r\n0\r\n\r\n"), 400),
+    "chunk without its line end": (chunked(b"5\r\nhello0\r\n\r\n"), 400),
     "chunk then bare LF": (chunked(b"5\r\nhello\n0\r\n\r\n"), 400),
     "bare LF in an extension": (chunked(b"5;a=b\nX: y\r\nhello\r\n0\r\n\r\n"), 400),
     "NUL in an extension": (chunked(b"5;\x00\r\nhello\r\n0\r\n\r\n"), 400),

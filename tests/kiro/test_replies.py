@@ -295,6 +295,7 @@ def test_reply_suspension_names_nobody_but_the_support() -> None:
         ("999999999999", None, 86_400.0),
         ("Wed, 21 Oct 2026 07:28:30 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
         ("Wed, 21 Oct 2026 07:27:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 86_400.0),
         ("Wed, 21 Oct 2026 07:28:30 GMT", None, None),
         ("soon", "Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("-3", None, None),

@@ -447,3 +447,12 @@ def test_schema_answer_names_the_property() -> None:
         body(user(model="claude-sonnet-5"), additionalModelRequestFields={"reasoning": {}})
     )
     assert found.refusal.message == "property 'reasoning' is not defined in the schema"
+
+
+def test_a_crowd_of_calls_is_no_crowd_of_comparisons() -> None:
+    """150,000 in one message, the last answered twice: the limit of time of all tests is the measure."""
+    ids = [f"t{number}" for number in range(150_000)]
+    uses = [use(id_) for id_ in ids]
+    answers = [result(id_, "1") for id_ in [*ids, ids[-1]]]
+    value = body(user(), assistant("", toolUses=uses), results(*answers))
+    assert {v.rule for v in check(value)} >= {"unique-result-ids"}

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
 
+from tests.loops import LOOPS
 from tests.upstream.peers import Tls
 
-_LOOPS = [pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio")]
-if importlib.util.find_spec("uvloop") is not None:
-    _LOOPS.append(pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
 
-
-@pytest.fixture(params=_LOOPS)
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 

@@ -31,9 +31,11 @@ from kiroproxy.api.checks import (
     positive,
     text,
 )
+from kiroproxy.api.density import Hold, hold_nothing
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, note_unread, note_unused, shown
+from kiroproxy.api.stops import MAX_SEQUENCES
 from kiroproxy.api.turn import Message, ThinkingKind, Turn
 from kiroproxy.kiro.fields import EFFORTS
 from kiroproxy.kiro.models import wants_thinking
@@ -54,11 +56,12 @@ _MESSAGE_CONFIG: Final = frozenset({"effort"})
 # Bookkeeping for Anthropic in front of Claude Code's system prompt; differs between conversations.
 _BILLING: Final = "x-anthropic-billing-header"
 _SESSION: Final = re.compile(r"_session_([0-9a-zA-Z-]{8,64})$")
+_USER_ID_CHARS: Final = 4096  # of JSON
 
 
-def parse_messages_request(body: bytes, headers: GetHeader) -> Turn:
+def parse_messages_request(body: bytes, headers: GetHeader, hold: Hold = hold_nothing) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    return parse_exactly(body, lambda request: _parse(request, headers))
+    return parse_exactly(body, lambda request: _parse(request, headers), hold)
 
 
 def _parse(request: Object, headers: GetHeader) -> Turn:
@@ -81,9 +84,9 @@ def _parse(request: Object, headers: GetHeader) -> Turn:
     return turn
 
 
-def parse_count_tokens(body: bytes) -> Turn:
+def parse_count_tokens(body: bytes, hold: Hold = hold_nothing) -> Turn:
     """The part of a request that is counted: model, messages, system, tools. Same errors."""
-    return parse_exactly(body, _parse_counted)
+    return parse_exactly(body, _parse_counted, hold)
 
 
 def _parse_counted(request: Object) -> Turn:
@@ -154,7 +157,10 @@ def _stop_sequences(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     path = ("stop_sequences",)
-    sequences = (text(item, path, index) for index, item in enumerate(array(value, path)))
+    given = array(value, path)
+    if len(given) > MAX_SEQUENCES:
+        fail(path, f"must have at most {MAX_SEQUENCES} entries")
+    sequences = (text(item, path, index) for index, item in enumerate(given))
     return tuple(sequence for sequence in sequences if sequence)
 
 
@@ -217,7 +223,7 @@ def _metadata_session(metadata: object) -> str:
     user_id = optional_text(
         mapping(metadata, ("metadata",)).get("user_id"), ("metadata", "user_id")
     )
-    if user_id.startswith("{"):
+    if user_id.startswith("{") and len(user_id) <= _USER_ID_CHARS:
         try:
             value = orjson.loads(user_id)
         except orjson.JSONDecodeError:

@@ -20,7 +20,6 @@ from kiroproxy.api.checks import (
     exact_form,
     fail,
     filled_text,
-    holds_too_much,
     load_exactly,
     mapping,
     optional_text,
@@ -51,7 +50,7 @@ class _History:
         self.system: list[str] = []
         self.messages: list[Message] = []
         self._ignored = ignored
-        self._open_functions: list[tuple[str, str]] = []  # name and made-up id
+        self._open_functions: dict[str, list[str]] = {}  # by name, their made-up ids
 
     def add(self, message: Object, path: Path) -> None:
         role = message.get("role")
@@ -87,9 +86,12 @@ class _History:
         if message.get("audio") is not None:
             self._ignored.add("messages.audio")
         at = (*path, "tool_calls")
+        # Some clients say a call twice: as a block, and as a call.
+        said = {_key(block) for block in blocks if isinstance(block, ToolUse)}
         for index, call in enumerate(array(message.get("tool_calls"), at)):
             use = _tool_call(mapping(call, (*at, index)), (*at, index), self._ignored)
-            if use not in blocks:  # some clients say it twice: as a block, and as a call
+            if (key := _key(use)) not in said:
+                said.add(key)
                 blocks.append(use)
         if message.get("function_call") is not None:
             blocks.append(self._function_call(message["function_call"], (*path, "function_call")))
@@ -100,7 +102,7 @@ class _History:
         note_unread(call, CALLED_FUNCTION, "messages.function_call", self._ignored)
         name = filled_text(call.get("name"), path, "name")
         call_id = f"call_function_{len(self.messages)}"
-        self._open_functions.append((name, call_id))
+        self._open_functions.setdefault(name, []).append(call_id)
         return ToolUse(call_id, name, call_arguments(call.get("arguments"), path))
 
     def _tool(self, message: Object, path: Path) -> None:
@@ -109,10 +111,8 @@ class _History:
 
     def _function(self, message: Object, path: Path) -> None:
         name = filled_text(message.get("name"), path, "name")
-        found = next((call for call in reversed(self._open_functions) if call[0] == name), None)
-        if found is not None:
-            self._open_functions.remove(found)
-        self._result(found[1] if found else f"call_function_{name}", message, path)
+        calls = self._open_functions.get(name)
+        self._result(calls.pop() if calls else f"call_function_{name}", message, path)
 
     def _result(self, call_id: str, message: Object, path: Path) -> None:
         content = parse_content(message.get("content"), (*path, "content"), self._ignored)
@@ -142,6 +142,11 @@ def _reasoning(message: Object) -> list[Block]:
     return []
 
 
+def _key(use: ToolUse) -> str:
+    """The same for the same call. Text, since bytes of the JSON writer keep a KB each."""
+    return orjson.dumps((use.id, use.name, use.input), option=orjson.OPT_SORT_KEYS).decode()
+
+
 def _tool_call(call: Object, path: Path, ignored: Ignored) -> ToolUse:
     call_id = filled_text(call.get("id"), path, "id")
     kind = optional_text(call.get("type"), path, "type") or "function"
@@ -168,8 +173,7 @@ def call_arguments(value: object, path: Path) -> dict[str, Any]:
     if not words.strip():
         return {}
     try:
-        source = words.encode()
-        found = None if holds_too_much(source) else orjson.loads(source)
+        found = orjson.loads(words)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return {CUSTOM_INPUT: words}
     if not isinstance(found, dict):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from kiroproxy.api.checks import GetHeader, Object, fail, filled_text, flag, mapping, parse_exactly
+from kiroproxy.api.density import Hold, hold_nothing
 from kiroproxy.api.effort import parse_thinking
 from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, is_set, note_unused, shown
@@ -41,7 +42,7 @@ _USED: Final = frozenset(
 )  # fmt: skip
 
 
-def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
+def parse_chat_request(body: bytes, headers: GetHeader, hold: Hold = hold_nothing) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
 
     def parse(request: Object) -> Turn:
@@ -49,7 +50,7 @@ def parse_chat_request(body: bytes, headers: GetHeader) -> Turn:
             return _parse_as_responses(request, headers)
         return _parse_chat(request)
 
-    return parse_exactly(body, parse)
+    return parse_exactly(body, parse, hold)
 
 
 def _parse_as_responses(request: Object, headers: GetHeader) -> Turn:

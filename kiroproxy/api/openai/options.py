@@ -19,6 +19,7 @@ from kiroproxy.api.checks import (
 )
 from kiroproxy.api.ignored import Ignored, is_set, note_unread
 from kiroproxy.api.openai.keys import FORMATS
+from kiroproxy.api.stops import MAX_SEQUENCES
 from kiroproxy.api.turn import Thinking, ThinkingKind
 from kiroproxy.kiro.fields import EFFORTS
 
@@ -122,7 +123,10 @@ def parse_stop(value: object) -> tuple[str, ...]:
         return (value,) if value else ()
     if value is not None and not isinstance(value, list):
         fail(("stop",), "must be a string or a list of strings")
-    sequences = (text(item, ("stop", at)) for at, item in enumerate(array(value, ("stop",))))
+    given = array(value, ("stop",))
+    if len(given) > MAX_SEQUENCES:
+        fail(("stop",), f"must have at most {MAX_SEQUENCES} entries")
+    sequences = (text(item, ("stop", at)) for at, item in enumerate(given))
     return tuple(sequence for sequence in sequences if sequence)
 
 

@@ -22,6 +22,7 @@ from kiroproxy.api.checks import (
     parse_exactly,
     positive,
 )
+from kiroproxy.api.density import Hold, hold_nothing
 from kiroproxy.api.hosted import without_own_search
 from kiroproxy.api.ignored import Ignored, is_set, note_unread, note_unused, shown
 from kiroproxy.api.openai.keys import TEXT_OPTIONS
@@ -73,9 +74,9 @@ _COMPACT: Final = (
 )
 
 
-def parse_responses_request(body: bytes, headers: GetHeader) -> Turn:
+def parse_responses_request(body: bytes, headers: GetHeader, hold: Hold = hold_nothing) -> Turn:
     """The whole request. Raises RequestError (INVALID_REQUEST) with ``param`` as the field's path."""
-    return parse_exactly(body, lambda request: parse_responses(request, headers))
+    return parse_exactly(body, lambda request: parse_responses(request, headers), hold)
 
 
 def parse_responses(request: Object, headers: GetHeader, earlier: list[Any] | None = None) -> Turn:

@@ -60,6 +60,7 @@ class ResponseTools:
         self.forms: Forms = {}
         self.web_search: WebSearch | None = None
         self._ignored = ignored
+        self._numbers: dict[str, int] = {}  # the last one added to each flat name
 
     def add_all(self, value: object, path: Path) -> None:
         """The ``tools`` field. Raises RequestError."""
@@ -128,9 +129,12 @@ class ResponseTools:
                 about = ""  # said once, with its first tool
 
     def _add_member(self, namespace: str, name: str, about: str, tool: Object, path: Path) -> None:
-        flat = f"{namespace}__{name}"
+        flat = base = f"{namespace}__{name}"
+        number = self._numbers.get(base, 1)
         while flat in self.offered.names:
-            flat += "_"
+            number += 1
+            flat = f"{base}_{number}"
+        self._numbers[base] = number
         words = optional_text(tool.get("description"), path, "description")
         described = "\n\n".join(filter(None, (words, about)))
         before = len(self.offered.tools)

@@ -11,6 +11,8 @@ from typing import Final
 
 import orjson
 
+from kiroproxy.api.density import MAX_VALUES
+
 _MARK: Final = "kiroproxy.1."
 
 
@@ -24,7 +26,10 @@ def unseal(text: str) -> dict[str, str] | None:
     if not text.startswith(_MARK):
         return None
     try:
-        content = orjson.loads(binascii.a2b_base64(text[len(_MARK) :], strict_mode=True))
+        source = binascii.a2b_base64(text[len(_MARK) :], strict_mode=True)
+        if source.count(b",") > MAX_VALUES:
+            return None
+        content = orjson.loads(source)
     except ValueError:  # binascii.Error and JSONDecodeError are two of them
         return None
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):

@@ -237,16 +237,17 @@ def _offered_name(body: Object, path: Path, offered: Offered) -> str:
     return found
 
 
-def _namespace(body: Object, path: Path, offered: Offered) -> set[str]:
-    name = filled_text(body.get("name"), path, "name")
-    found = {flat for (namespace, _), flat in offered.flat.items() if namespace == name}
-    if not found:
-        fail((*path, "name"), "no namespace of this name is offered")
-    return found
+def _namespaces(offered: Offered) -> dict[str, set[str]]:
+    """The names that are offered, by namespace."""
+    names: dict[str, set[str]] = {}
+    for (namespace, _), flat in offered.flat.items():
+        names.setdefault(namespace, set()).add(flat)
+    return names
 
 
 def _allowed(body: Object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
-    allowed, kinds = set(), set()
+    allowed, kinds, whole = set(), set(), set()
+    namespaces = _namespaces(offered)
     for index, entry in enumerate(array(body.get("tools"), path, "tools")):
         at = (*path, "tools", index)
         tool = mapping(entry, at)
@@ -256,11 +257,15 @@ def _allowed(body: Object, path: Path, offered: Offered, ignored: Ignored) -> To
         elif kind in offered.typed:
             allowed.add(kind)
         elif kind == "namespace":
-            allowed |= _namespace(tool, at, offered)
+            name = filled_text(tool.get("name"), at, "name")
+            if name not in namespaces:
+                fail((*at, "name"), "no namespace of this name is offered")
+            whole.add(name)
         else:
             named, at = _body(tool, at, kind)
             _note_choice(tool, named, kind, CHOSEN, path, ignored)
             allowed.add(_offered_name(named, at, offered))
+    allowed.update(*(namespaces[name] for name in whole))
     offered.left_out &= kinds
     offered.tools = [tool for tool in offered.tools if tool.name in allowed]
     mode = optional_text(body.get("mode"), path, "mode") or "auto"

@@ -133,6 +133,7 @@ def test_parse_half_surrogates_become_replacement_characters(text: bytes, repair
         ({"system": [{"type": "text", "text": 5}]}, "system.0.text"),
         ({"stop_sequences": "x"}, "stop_sequences"),
         ({"stop_sequences": ["x", 5]}, "stop_sequences.1"),
+        ({"stop_sequences": ["x"] * 257}, "stop_sequences"),
         ({"thinking": True}, "thinking"),
         ({"thinking": {}}, "thinking.type"),
         ({"thinking": {"type": "enabled", "budget_tokens": "5"}}, "thinking.budget_tokens"),

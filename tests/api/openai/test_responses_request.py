@@ -212,8 +212,8 @@ def test_namespaced_call_in_the_history_has_the_flat_name() -> None:
 def test_flat_names_that_are_taken() -> None:
     plain = {**ECHO, "name": "mcp__srv__echo"}
     turn = parse(tools=[plain, NAMESPACE])
-    assert [tool.name for tool in turn.tools] == ["mcp__srv__echo", "mcp__srv__echo_"]
-    assert style_of(turn).forms["mcp__srv__echo_"] == ToolForm(
+    assert [tool.name for tool in turn.tools] == ["mcp__srv__echo", "mcp__srv__echo_2"]
+    assert style_of(turn).forms["mcp__srv__echo_2"] == ToolForm(
         FormKind.FUNCTION, "echo", "mcp__srv"
     )
 
