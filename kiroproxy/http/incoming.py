@@ -122,7 +122,7 @@ class Incoming:
             raise too_large(most_bytes)
         if not keeps:
             return b""
-        self._hold(size_bytes, is_known=True)
+        self.hold(size_bytes, is_known=True)
         return data[:size_bytes]
 
     def _keeps_body(self, head: RequestHead) -> bool:
