@@ -42,8 +42,7 @@ def _read(chunks: list[bytes]) -> tuple[Any, ...] | None:
         except PeerProtocolError:
             return ("refused",)
         assert 200 <= head.status <= 999
-        return (head.status, head.headers.raw, head.http_version, head.keeps_alive,
-                head.has_two_lengths, behind)  # fmt: skip
+        return (head.status, head.headers.raw, head.http_version, head.keeps_alive, behind)
     return None
 
 
