@@ -71,7 +71,7 @@ USAGE = orjson.dumps(
 
 
 class Order(NamedTuple):
-    count: int
+    events: int
     rate: int
     batch: int
 
@@ -104,7 +104,7 @@ class Stamper:
 @cache
 def whole_answer(order: Order) -> bytes:
     """Everything an unpaced answer sends, once made."""
-    frames = [text_frame((_STAMP % number).decode()) for number in range(order.count)]
+    frames = [text_frame((_STAMP % number).decode()) for number in range(order.events)]
     parts = [
         chunk(b"".join(frames[at : at + order.batch])) for at in range(0, len(frames), order.batch)
     ]
@@ -153,7 +153,7 @@ class Upstream(asyncio.Protocol):
         else:
             found = _ORDER.search(body)
             order = Order(*map(int, found.groups())) if found else SHORT
-            self._stream(order._replace(count=min(order.count, MAX_EVENTS)))
+            self._stream(order._replace(events=min(order.events, MAX_EVENTS)))
 
     def _json(self, body: bytes) -> None:
         self._transport.write(
@@ -168,7 +168,7 @@ class Upstream(asyncio.Protocol):
         self._transport.write(STREAM_HEAD)
         period = 1 / order.rate
         began = self._loop.time() + random.random() * period  # streams do not beat together
-        self._tick(began, period, order.count)
+        self._tick(began, period, order.events)
 
     def _tick(self, due: float, period: float, left: int) -> None:
         """Write the event that is due, and plan the next by the clock, not by when this one ran."""

@@ -175,7 +175,9 @@ async def measure(folder: Path, rounds: int) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine(), "rounds": rounds}
     try:
         upstream.wait_until_open()
-        plans = [("one processor", WORKERS, {cpus[-1]}, {cpus[0]})]
+        plans: list[tuple[str, tuple[int, ...], set[int], set[int]]] = [
+            ("one processor", WORKERS, {cpus[-1]}, {cpus[0]})
+        ]
         if len(cpus) > 1:
             plans.append(("two processors", WORKERS[:2], set(cpus[:2]), set(cpus[:2])))
         for name, counts, of_server, of_load in plans:

@@ -8,6 +8,7 @@ import orjson
 
 from fuzz.source import Source, as_json, edited
 from kiroproxy.api.complexity import is_complex
+from kiroproxy.api.density import hold_nothing
 from kiroproxy.api.events import TEXT, Ending, Stop, Usage
 from kiroproxy.api.ignored import refuse_ignored
 from kiroproxy.api.to_kiro import build
@@ -39,7 +40,7 @@ def run(data: bytes, dialect: Dialect, samples: tuple[dict[str, Any], ...]) -> N
     else:
         body = as_json(edited(_part(samples, source), source))
     try:
-        turn = dialect.parse(body, _no_header)
+        turn = dialect.parse(body, _no_header, hold_nothing)
     except RequestError as error:
         assert error.kind in (Kind.INVALID_REQUEST, Kind.TOO_LARGE), error
         assert error.message
