@@ -158,9 +158,8 @@ class PipeHandler(logging.Handler):
         self._held_bytes += len(line)
         if self._thread is None:
             thread = threading.Thread(target=self._wait, name="log", daemon=True)
-            with contextlib.suppress(
-                RuntimeError
-            ):  # the system starts no more: the next line tries again
+            # Where the system starts no more threads, the next line tries again.
+            with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
 

@@ -320,9 +320,8 @@ class Relay:
                 return lease
             case Action.NEXT_ACCOUNT:
                 tries.excluded = lease.exclude.leave(lease.account_id)
-                self._accounts.release(
-                    lease, error
-                )  # nobody holds one account and waits for another
+                # Nobody holds one account and waits for another.
+                self._accounts.release(lease, error)
                 session = "" if query_of(turn) else lease.session  # a search moves no conversation
                 try:
                     return await self._accounts.lease(session, tries.excluded, lease.wanted)

@@ -53,7 +53,7 @@ class DateLine:
         self._line = b""
 
     def current(self) -> bytes:
-        """``b"date: …\\r\\n"`` for now."""
+        """``b"date: …\\r\\n"`` of this second."""
         second = int(self._wall())
         if second != self._second:
             self._second = second

@@ -82,9 +82,8 @@ class PromptLog:
                 _log.warning("the prompt log does not keep up; some prompts are lost")
             return
         self._waiting += 1
-        with contextlib.suppress(
-            RuntimeError
-        ):  # no thread can be started now: it waits for the next try
+        # Where the system starts no more threads, it waits for the next try.
+        with contextlib.suppress(RuntimeError):
             self._thread.submit(self._keep, record, body, events)
 
     async def close(self) -> None:
