@@ -63,9 +63,15 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def test_log_line_of_a_request(benchmark: Any, logger: logging.Logger) -> None:
-    fields = {"status": 200, "dialect": "messages", "client": "claude-cli/2.1.0"}
-    fields |= {"model": "claude-sonnet-4-5", "stream": True, "account": "d0af4cc4", "tries": 1}
-    benchmark(logs.say, logger, logging.INFO, "answered", fields)
+    recurring = logs.Recurring("status", "dialect", "client", "model", "stream", "account", "tries")
+    values = (200, "messages", "claude-cli/2.1.0", "claude-sonnet-4-5", True, "d0af4cc4", 1)
+    usage = {"input": 12, "output": 10, "cache_read": 0, "cache_write": 0, "source": "estimated"}
+
+    def say() -> None:
+        fields = {"first_token_ms": 2.1, "response_time": 3.4, "token_usage": usage}
+        logs.say(logger, "answered", recurring, values, fields)
+
+    benchmark(say)
 
 
 def test_deadline_of_a_request(benchmark: Any) -> None:

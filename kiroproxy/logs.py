@@ -14,52 +14,31 @@ import functools
 import logging
 import math
 import os
-import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 import orjson
 
 from kiroproxy.config import Log
 from kiroproxy.pipes import OwnSink, PipeHandler, Sink, make_sink
 from kiroproxy.private import make_folders
-
-request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
-
-# What our secrets look like on the wire: Kiro access and refresh tokens, API keys, JWTs, and
-# anything behind an Authorization scheme. Long runs only, so that words are left alone.
-_SECRETS = re.compile(
-    r"\b(?:aoa|aor|ksk_)[A-Za-z0-9_\-:/+=.]{6,}"
-    r"|\beyJ[A-Za-z0-9_\-]{10,}(?:\.[A-Za-z0-9_\-]+)*"
-    r"|(?i:\b(?:bearer|basic))\s+[A-Za-z0-9_\-.~+/:]{6,}=*"
-    r"|(?i:(?<=\"refreshToken\":\")|(?<=\"accessToken\":\")|(?<=\"clientSecret\":\"))[^\"]+"
+from kiroproxy.redaction import (
+    LONGEST_TRACEBACK,
+    clean,
+    cut,
+    indented,
+    is_harmless,
+    one_line,
+    redact,
 )
 
-
-# One of these stands in every ASCII text that ``_SECRETS`` finds something in, whatever the letters'
-# case. Looking for them takes a tenth of the time, and a line has a dozen values.
-_HINTS = ("ao", "ksk_", "eyj", "bearer", "basic", '":"')
-
-
-def redact(text: str) -> str:
-    """``text`` with everything that looks like one of our secrets replaced by ``***``."""
-    return text if _is_innocent(text) else _SECRETS.sub("***", text)
-
-
-def _is_innocent(text: str) -> bool:
-    if not text.isascii():
-        return False
-    lower = text.lower()
-    for hint in _HINTS:  # any() would make a generator, which takes twice the time
-        if hint in lower:
-            return False
-    return True
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 
 class Sparing:
@@ -85,70 +64,60 @@ class Sparing:
         return unsaid if self._count <= self._most else None
 
 
-def _is_harmless(line: str) -> bool:
-    """Whether nothing in the line has to be cut, escaped or redacted: nearly all of them."""
-    return len(line) <= _LONGEST and line.isprintable() and _is_innocent(line)
-
-
-# What ends a line, moves a terminal's cursor, or turns the direction of writing.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_LONGEST = 4_000  # characters of a message or value; a client's own words can have millions
-_LONGEST_TRACEBACK = 40_000
-
-
-def _clean(text: str) -> str:
-    """Words of others, fit to stand in a log: redacted, cut, nothing in them that is no character."""
-    return _cut(redact(text), _LONGEST)
-
-
-def _cut(text: str, longest: int) -> str:
-    if len(text) > longest:
-        text = f"{text[:longest]}… ({len(text)} characters)"
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _one_line(text: str) -> str:
-    """Line breaks and the like as escapes, so that nobody can forge a line."""
-    if text.isprintable():
-        return text
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def _indented(traceback: str) -> str:
-    """Set in from the margin: an exception's words may hold line breaks and cursor movements of others."""
-    return "\n".join(f"  {_one_line(line)}" for line in traceback.split("\n"))
-
-
 class _Redaction(logging.Filter):
     """Formats early, so that arguments and tracebacks are covered too; once, for all handlers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "request_id"):
             return True
-        record.msg = _clean(record.getMessage())
+        record.msg = clean(record.getMessage())
         record.args = ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = _cut(redact(record.exc_text), _LONGEST_TRACEBACK)
+            record.exc_text = cut(redact(record.exc_text), LONGEST_TRACEBACK)
         record.request_id = request_id.get()
         return True
 
 
-_BLANK = logging.LogRecord("", 0, "", 0, "", (), None).__dict__
+class Recurring:
+    """Fields whose values come again from request to request: what a line says of them is made, and
+    redacted, once for the same values."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.text = functools.lru_cache(maxsize=256)(self._text)
+        self.json = functools.lru_cache(maxsize=256)(self._json)
+
+    def _text(self, values: tuple[Any, ...]) -> str:
+        return _pairs("", zip(self.names, values, strict=True))
+
+    def _json(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(_clean_values(zip(self.names, values, strict=True)))
 
 
-def say(logger: logging.Logger, level: int, words: str, fields: dict[str, Any]) -> None:
-    """``logger.log(level, words, extra={"fields": fields})`` for the line that every request has: what a
-    record has beside them (file, line, thread) is not looked for, which is a fifth of a line's cost, and
-    ``words`` of ours need no redaction."""
-    if logger.isEnabledFor(level):
-        record = logging.LogRecord.__new__(logging.LogRecord)
-        record.__dict__.update(_BLANK)
-        record.name, record.msg, record.created = logger.name, words, time.time()
-        record.levelno, record.levelname = level, logging.getLevelName(level)
-        record.fields, record.request_id = fields, request_id.get()
-        logger.handle(record)
+def say(
+    logger: logging.Logger,
+    words: str,
+    recurring: Recurring,
+    values: tuple[Any, ...],
+    fields: dict[str, Any],
+) -> None:
+    """``logger.info(words, extra={"fields": ...})`` for the line that every request has, with the names and
+    values of ``recurring``, then ``fields``. It takes a quarter of the time: there is no record between
+    the caller and the line, and only the recurring values can be words of others. ``words`` and ``fields``
+    are numbers and words of ours, and are written as they are. ``fields`` gets the request's id."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    lines = _lines
+    if lines is None or logger.handlers or _ROOT.handlers != lines.installed:
+        # Somebody else listens, and wants records.
+        logger.info(words, extra={"fields": {**recurring.json(values), **fields}})
+        return
+    fields["request_id"] = request_id.get()
+    line = lines.formatter.line(logger.name, words, recurring, values, fields)
+    for handler in lines.handlers:
+        handler.put(line)
 
 
 def _fields(record: logging.LogRecord, instance: str) -> dict[str, Any]:
@@ -165,14 +134,15 @@ def _second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19]
 
 
-def _time(record: logging.LogRecord) -> str:
+def _time(epoch_s: float) -> str:
     """ISO 8601 in UTC, to the millisecond; the second is written out once a second."""
-    epoch_s, ms = divmod(int(record.created * 1000), 1000)
-    return f"{_second(epoch_s)}.{ms:03d}+00:00"
+    second, ms = divmod(int(epoch_s * 1000), 1000)
+    return f"{_second(second)}.{ms:03d}+00:00"
 
 
 class _LineFormatter(logging.Formatter):
-    """``instance``: the server's own name, in every line if it has one."""
+    """``instance``: the server's own name, in every line if it has one. ``line`` makes of what is said what
+    ``format`` makes of a record."""
 
     def __init__(self, instance: str) -> None:
         super().__init__()
@@ -181,94 +151,66 @@ class _LineFormatter(logging.Formatter):
 
 class _TextFormatter(_LineFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = _fields(record, self._instance)
-        words = record.msg + "".join([f" {k}={v}" for k, v in fields.items() if v != ""])
-        if not _is_harmless(words):
-            pairs = "".join(f" {k}={_clean(str(v))}" for k, v in fields.items() if v != "")
-            words = _one_line(f"{record.msg}{pairs}")
-        line = f"{_time(record)} {record.levelname.lower():7} {words}"
-        return f"{line}\n{_indented(record.exc_text)}" if record.exc_text else line
+        said = _pairs(record.msg, _fields(record, self._instance).items())
+        line = f"{_time(record.created)} {record.levelname.lower():7} {said}"
+        return f"{line}\n{indented(record.exc_text)}" if record.exc_text else line
+
+    def line(
+        self,
+        logger: str,
+        words: str,
+        recurring: Recurring,
+        values: tuple[Any, ...],
+        fields: dict[str, Any],
+    ) -> str:
+        pairs = "".join([f" {k}={v}" for k, v in fields.items() if v != ""])
+        said = f"{_time(time.time())} info    {words}{recurring.text(values)}{pairs}"
+        return f"{said} instance={self._instance}" if self._instance else said
 
 
 class _JsonFormatter(_LineFormatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": _time(record),
+            "time": _time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.msg,
         }
-        fields = _fields(record, self._instance)
-        line.update((k, _clean(v) if isinstance(v, str) else v) for k, v in fields.items())
+        line.update(_clean_values(_fields(record, self._instance).items()))
         if record.exc_text:
             line["exception"] = record.exc_text
         return orjson.dumps(line, default=str).decode()
 
-
-def setup(config: Log) -> None:
-    """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
-    install(config, open_handlers(config))
-
-
-def open_handlers(config: Log) -> list[logging.Handler]:
-    """What ``install`` takes. Raises OSError if the file can't be opened."""
-    handlers: list[logging.Handler] = []
-    if config.console:
-        handlers.append(_console_handler(sys.stderr))
-    if config.file is not None:
-        handlers.append(_file_handler(config.file))
-    return handlers
-
-
-def _console_handler(stream: TextIO) -> logging.Handler:
-    """One that never waits, where somebody has to read what is written."""
-    sink = _sink_of(stream)
-    if sink is None:
-        return _LineHandler(stream)
-    return PipeHandler(sink, lambda error: None)  # there is no other place to complain at
+    def line(
+        self,
+        logger: str,
+        words: str,
+        recurring: Recurring,
+        values: tuple[Any, ...],
+        fields: dict[str, Any],
+    ) -> str:
+        line = {"time": _time(time.time()), "level": "info", "logger": logger, "message": words}
+        line |= recurring.json(values)
+        line |= fields
+        if self._instance:
+            line["instance"] = self._instance
+        return orjson.dumps(line, default=str).decode()
 
 
-def _sink_of(stream: TextIO) -> Sink | None:
-    try:
-        return make_sink(stream.fileno())
-    except (OSError, ValueError):  # it is no file, or closed
-        return None
+def _pairs(words: str, fields: Iterable[tuple[str, Any]]) -> str:
+    """As one line; empty values are left out."""
+    shown = [(name, value) for name, value in fields if value != ""]
+    said = words + "".join([f" {name}={value}" for name, value in shown])
+    if is_harmless(said):
+        return said
+    return one_line(words + "".join([f" {name}={clean(str(value))}" for name, value in shown]))
 
 
-def _file_handler(path: Path) -> logging.Handler:
-    """Raises OSError if it can't be opened."""
-    fd = _open_log(path)
-    if stat.S_ISFIFO(os.fstat(fd).st_mode):
-        return PipeHandler(OwnSink(fd), _Complaint())
-    os.set_blocking(fd, True)
-    return _FileHandler(path, open(fd, "a", encoding="utf-8"))
+def _clean_values(fields: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    return ((name, clean(value) if isinstance(value, str) else value) for name, value in fields)
 
 
-def install(config: Log, handlers: Sequence[logging.Handler]) -> None:
-    """These handlers, and no others, on the ``kiroproxy`` logger. Does not fail."""
-    logger = logging.getLogger("kiroproxy")
-    old = list(logger.handlers)
-    make = _JsonFormatter if config.format == "json" else _TextFormatter
-    formatter = make(config.instance)
-    for handler in handlers or [logging.NullHandler()]:
-        handler.addFilter(_Redaction())
-        handler.setFormatter(formatter)
-        logger.addHandler(handler)
-    for handler in old:
-        logger.removeHandler(handler)
-    close(old)
-    logger.setLevel(config.level.upper())
-    logger.propagate = False
-
-
-def close(handlers: Sequence[logging.Handler]) -> None:
-    """Those that are not wanted any more. The console stays open."""
-    for handler in handlers:
-        with contextlib.suppress(OSError):  # what a full disk has not taken
-            handler.close()
-
-
-class _LineHandler(logging.StreamHandler[Any]):
+class _StreamHandler(logging.StreamHandler[Any]):
     """The standard library's takes its own lock a second time to flush, and first asks whether it can."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -276,15 +218,25 @@ class _LineHandler(logging.StreamHandler[Any]):
             super().emit(record)
             return
         try:
-            self.stream.write(f"{self.format(record)}\n")
-            self.stream.flush()
+            line = self.format(record)
         except RecursionError:
             raise
         except Exception:
             self.handleError(record)
+        else:
+            self.put(line)
+
+    def put(self, line: str) -> None:
+        """Write a whole line, its end not included. Does not fail."""
+        try:
+            with self.lock:  # type: ignore[union-attr]  # a handler has one
+                self.stream.write(f"{line}\n")
+                self.stream.flush()
+        except Exception:
+            self.handleError(_NO_RECORD)
 
 
-class _FileHandler(_LineHandler, logging.FileHandler):
+class _FileHandler(_StreamHandler, logging.FileHandler):
     """Opens once, before it is used. A file that cannot be written is one line on standard error a minute,
     instead of a traceback for every line."""
 
@@ -299,6 +251,88 @@ class _FileHandler(_LineHandler, logging.FileHandler):
             self._complain(error)
         else:
             super().handleError(record)
+
+
+LineHandler = PipeHandler | _StreamHandler
+
+
+class _Lines(NamedTuple):
+    """What ``say`` writes through. ``installed``: all there was on the logger; more came later if it has
+    others now."""
+
+    formatter: _TextFormatter | _JsonFormatter
+    handlers: Sequence[LineHandler]
+    installed: list[logging.Handler]
+
+
+_ROOT: Final = logging.getLogger("kiroproxy")
+_NO_RECORD: Final = logging.LogRecord("kiroproxy", logging.INFO, "", 0, "", (), None)
+_lines: _Lines | None = None
+
+
+def setup(config: Log) -> None:
+    """Install handlers on the ``kiroproxy`` logger. Raises OSError if the file can't be opened."""
+    install(config, open_handlers(config))
+
+
+def open_handlers(config: Log) -> list[LineHandler]:
+    """What ``install`` takes. Raises OSError if the file can't be opened."""
+    handlers: list[LineHandler] = []
+    if config.console:
+        handlers.append(_console_handler(sys.stderr))
+    if config.file is not None:
+        handlers.append(_file_handler(config.file))
+    return handlers
+
+
+def _console_handler(stream: TextIO) -> LineHandler:
+    """One that never waits, where somebody has to read what is written."""
+    sink = _sink_of(stream)
+    if sink is None:
+        return _StreamHandler(stream)
+    return PipeHandler(sink, lambda error: None)  # there is no other place to complain at
+
+
+def _sink_of(stream: TextIO) -> Sink | None:
+    try:
+        return make_sink(stream.fileno())
+    except (OSError, ValueError):  # it is no file, or closed
+        return None
+
+
+def _file_handler(path: Path) -> LineHandler:
+    """Raises OSError if it can't be opened."""
+    fd = _open_log(path)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return PipeHandler(OwnSink(fd), _Complaint())
+    os.set_blocking(fd, True)
+    return _FileHandler(path, open(fd, "a", encoding="utf-8"))
+
+
+def install(config: Log, handlers: Sequence[LineHandler]) -> None:
+    """These handlers, and no others, on the ``kiroproxy`` logger. Does not fail."""
+    global _lines
+    old = list(_ROOT.handlers)
+    make = _JsonFormatter if config.format == "json" else _TextFormatter
+    formatter = make(config.instance)
+    new: list[logging.Handler] = [*handlers] or [logging.NullHandler()]
+    for handler in new:
+        handler.addFilter(_Redaction())
+        handler.setFormatter(formatter)
+        _ROOT.addHandler(handler)
+    for handler in old:
+        _ROOT.removeHandler(handler)
+    _lines = _Lines(formatter, handlers, new)
+    close(old)
+    _ROOT.setLevel(config.level.upper())
+    _ROOT.propagate = False
+
+
+def close(handlers: Sequence[logging.Handler]) -> None:
+    """Those that are not wanted any more. The console stays open."""
+    for handler in handlers:
+        with contextlib.suppress(OSError):  # what a full disk has not taken
+            handler.close()
 
 
 class _Complaint:

@@ -110,10 +110,18 @@ class PipeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self._line(record)
+            line = self.format(record)
         except Exception:
             self.handleError(record)
-            return
+        else:
+            self.put(line)
+
+    def put(self, line: str) -> None:
+        """Write a whole line, its end not included, or hold it. Does not fail."""
+        with self.lock:  # type: ignore[union-attr]  # a handler has one
+            self._put(_encoded(line))
+
+    def _put(self, line: bytes) -> None:
         if self._thread is not None and not self._thread.is_alive():  # it is not, behind a fork
             self._thread = None
             self._held.clear()  # the process before the fork will write it
@@ -138,9 +146,6 @@ class PipeHandler(logging.Handler):
             finally:
                 self.release()
         super().close()
-
-    def _line(self, record: logging.LogRecord) -> bytes:
-        return (self.format(record) + "\n").encode("utf-8", "replace")
 
     def _written(self, line: bytes) -> bytes:
         """What is left of it."""
@@ -196,4 +201,8 @@ class PipeHandler(logging.Handler):
         words = "%d lines are missing here: nobody read the log"
         record = logging.LogRecord("kiroproxy.log", logging.WARNING, "", 0, words, (lost,), None)
         self.filter(record)
-        return self._line(record)
+        return _encoded(self.format(record))
+
+
+def _encoded(line: str) -> bytes:
+    return f"{line}\n".encode("utf-8", "replace")

@@ -46,6 +46,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "pipes",
         "private",
+        "redaction",
         "regular",
         "secret",
         "clientkey",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kiroproxy import logs
 from kiroproxy.config import Log
+from kiroproxy.redaction import _SECRETS, redact
 
 SECRETS = [
     "aorAAAAAGkMARKED-refresh:token/x+y=",
@@ -47,12 +48,12 @@ def _logged(format: str, write: object) -> str:
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_redact_hides_what_looks_like_ours(secret: str) -> None:
-    assert "MARKED" not in logs.redact(f"before {secret} after")
+    assert "MARKED" not in redact(f"before {secret} after")
 
 
 @pytest.mark.parametrize("text", ["a bearer of news", "aorta", "ksk_", "basic facts", "eyJ"])
 def test_redact_leaves_words_alone(text: str) -> None:
-    assert logs.redact(text) == text
+    assert redact(text) == text
 
 
 PIECES = st.sampled_from(
@@ -72,13 +73,11 @@ PIECES = st.sampled_from(
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=4).map("".join))
 def test_looking_for_hints_first_overlooks_nothing(text: str) -> None:
-    assert logs.redact(text) == logs._SECRETS.sub("***", text)
+    assert redact(text) == _SECRETS.sub("***", text)
 
 
 def test_time_is_utc_to_the_millisecond(restored: None) -> None:
-    record = logging.LogRecord("x", logging.INFO, "", 0, "x", None, None)
-    record.created = 1_700_000_000.0129
-    assert logs._time(record) == "2023-11-14T22:13:20.012+00:00"
+    assert logs._time(1_700_000_000.0129) == "2023-11-14T22:13:20.012+00:00"
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
@@ -224,16 +223,92 @@ def test_sparing_bounds_the_lines_of_a_period_and_says_what_was_left_out() -> No
     assert sparing.left_out() == 1
 
 
-@pytest.mark.parametrize("format", ["text", "json"])
-def test_saying_is_logging(format: str, restored: None) -> None:
+RECURRING = logs.Recurring("status", "model", "key", "empty")
+
+
+def _say(words: str, model: str) -> None:
+    values = (200, model, "ksk_" + "k" * 32, "")
     logger = logging.getLogger("kiroproxy.access")
+    logs.say(logger, words, RECURRING, values, {"ms": 1.5, "usage": {"input": 1}, "note": ""})
+
+
+def _log(words: str, model: str) -> None:
+    fields = {"status": 200, "model": model, "key": "ksk_" + "k" * 32, "empty": ""}
+    fields |= {"ms": 1.5, "usage": {"input": 1}, "note": ""}
+    logging.getLogger("kiroproxy.access").info(words, extra={"fields": fields})
+
+
+@pytest.mark.parametrize("instance", ["", "node-1"])
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize(
+    "model", ["sonnet", "a\nb\x1b[2J", "Bearer MARKED.token-value", "y" * 50_000]
+)
+def test_saying_is_logging(
+    format: str, model: str, instance: str, tmp_path: Path, restored: None
+) -> None:
+    stream, file = io.StringIO(), tmp_path / "log"
+    with redirect_stderr(stream):
+        logs.setup(Log(format=format, instance=instance, file=file))
+        token = logs.request_id.set("req_1")
+        for write in (_say, _log, _say):
+            write("answered", model)
+        logs.request_id.reset(token)
+    assert file.read_text() == stream.getvalue()
+    at = len("2026-11-21T16:51:25.942+00:00") + (9 if format == "json" else 0)
+    said, logged, again = (line[at:] for line in stream.getvalue().splitlines())
+    assert said == logged == again
+    assert "req_1" in said
+    assert "***" in said
+    assert "MARKED" not in said
+    assert "ksk_" not in said
+
+
+def test_what_is_not_asked_for_is_not_said(restored: None) -> None:
     stream = io.StringIO()
     with redirect_stderr(stream):
-        logs.setup(Log(format=format, level="warning"))
-    logs.say(logger, logging.INFO, "not asked for", {"a": 1})
-    logs.say(logger, logging.WARNING, "failed", {"status": 500, "key": "ksk_" + "k" * 32})
-    logger.warning("failed", extra={"fields": {"status": 500, "key": "ksk_" + "k" * 32}})
-    said, logged = stream.getvalue().splitlines()
-    at = said.index("warning")
-    assert said[at:] == logged[at:]
-    assert "***" in said
+        logs.setup(Log(level="warning"))
+        _say("answered", "sonnet")
+    assert stream.getvalue() == ""
+
+
+def test_pipe_takes_what_is_said(tmp_path: Path, restored: None) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    logs.setup(Log(console=False, file=pipe))
+    _say("answered", "sonnet")
+    assert b" answered status=200 model=sonnet" in os.read(reading, 1000)
+    os.close(reading)
+
+
+def test_said_to_a_full_disk_is_told_in_one_line(restored: None) -> None:
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.setup(Log(console=False, file=Path("/dev/full")))
+        for _ in range(3):
+            _say("answered", "sonnet")
+        logs.setup(Log(console=False))
+    assert stream.getvalue() == "kiroproxy: LOG_FILE: cannot be written (No space left on device)\n"
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.parametrize("name", ["kiroproxy", "kiroproxy.access"])
+def test_who_listens_as_well_gets_what_is_said(name: str, restored: None) -> None:
+    stream, listener = io.StringIO(), _Listener()
+    with redirect_stderr(stream):
+        logs.setup(Log())
+        logging.getLogger(name).addHandler(listener)
+        _say("answered", "sonnet")
+        logging.getLogger(name).removeHandler(listener)
+    (record,) = listener.records
+    assert (record.getMessage(), record.levelname) == ("answered", "INFO")
+    assert record.__dict__["fields"]["model"] == "sonnet"
+    assert stream.getvalue().count("answered") == 1

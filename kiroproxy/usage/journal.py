@@ -11,7 +11,7 @@ from typing import Any, Final
 from kiroproxy.api.events import Ending, Usage
 from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, StorageError
-from kiroproxy.logs import say
+from kiroproxy.logs import Recurring, say
 from kiroproxy.metrics import Metrics
 from kiroproxy.usage.feed import Feed
 from kiroproxy.usage.ledger import Ledger
@@ -64,41 +64,57 @@ class Journal:
     def answered(self, trace: Trace, ending: Ending, note: str = "") -> None:
         """It got its proper end; ``note`` goes to the log line."""
         usage = ending.usage
-        fields: dict[str, Any] = {
+        sources = sources_of(usage)
+        numbers: dict[str, Any] = {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "cache_read_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
             "credits": usage.credits,
-            "sources": sources_of(usage),
+            "sources": sources,
         }
-        notes = {"stop": ending.stop.value, "note": note}
-        self._close(trace, Result.ANSWERED, 200, fields, notes)
+        record = self._close(trace, Result.ANSWERED, 200, numbers)
         self._count_usage(usage)
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        fields: dict[str, Any] = {
+            "first_token_ms": _known(record.first_token_ms),
+            "response_time": record.total_ms,
+            "token_usage": {
+                "input": usage.input_tokens,
+                "output": usage.output_tokens,
+                "cache_read": usage.cache_read_tokens,
+                "cache_write": usage.cache_write_tokens,
+                "source": sources["input_tokens"],
+            },
+        }
+        if usage.credits is not None:
+            fields["credits"] = usage.credits
+        fields["stop"], fields["note"] = ending.stop.value, note
+        say(_log, record.outcome, _RECURRING, _recurring(record), fields)
 
     def failed(self, trace: Trace, error: KiroProxyError, status: int) -> None:
         """``status``: what the client has got."""
-        fields = {"error_kind": error.kind.value, "error": error.message[:_MAX_ERROR]}
-        notes = {
+        kind, message = error.kind.value, error.message[:_MAX_ERROR]
+        self._metrics.count_failure(kind)
+        record = self._close(trace, Result.FAILED, status, {"error_kind": kind, "error": message})
+        fields = {
+            "kind": kind,
+            "detail": message,
             "error_type": type(error).__name__,
             "upstream_request_id": error.upstream_request_id or "",
         }
-        self._metrics.count_failure(error.kind.value)
-        self._close(trace, Result.FAILED, status, fields, notes)
+        _tell(logging.WARNING, record, fields)
 
     def cancelled(self, trace: Trace) -> None:
         """The client went away, or we had to stop."""
         begun = trace.stream and trace.first_event_at_s is not None
-        self._close(trace, Result.CANCELLED, 200 if begun else CLIENT_GONE_STATUS, {}, {})
+        status = 200 if begun else CLIENT_GONE_STATUS
+        _tell(logging.INFO, self._close(trace, Result.CANCELLED, status, {}), {})
 
     def _close(
-        self,
-        trace: Trace,
-        result: Result,
-        status: int,
-        fields: dict[str, Any],
-        notes: Mapping[str, object],
-    ) -> None:
+        self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
+    ) -> RequestRecord:
         metrics = self._metrics
         record = self._record(trace, result, status, fields)
         metrics.active -= 1
@@ -110,9 +126,7 @@ class Journal:
             self.last_used[record.account] = record.time_epoch_s
         self._ledger.add(record)
         self._feed.publish(record)
-        level = logging.WARNING if result is Result.FAILED else logging.INFO
-        if _log.isEnabledFor(level):
-            say(_log, level, record.outcome, {**_log_fields(record), **notes})
+        return record
 
     def _record(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
@@ -148,30 +162,31 @@ class Journal:
         self._metrics.credits += usage.credits or 0.0
 
 
-def _log_fields(record: RequestRecord) -> dict[str, Any]:
-    """The record as a log line has it. The request's id is added by the logging itself."""
-    fields: dict[str, Any] = {
-        "status": record.status,
-        "dialect": record.dialect,
-        "client": record.client,
-        "model": record.model,
-        "upstream_model": record.upstream_model,
-        "stream": record.stream,
-        "account": record.account,
-        "tries": record.tries,
-        "first_token_ms": "" if record.first_token_ms is None else record.first_token_ms,
-        "response_time": record.total_ms,
-    }
-    if record.input_tokens is not None:
-        fields["token_usage"] = {
-            "input": record.input_tokens,
-            "output": record.output_tokens,
-            "cache_read": record.cache_read_tokens,
-            "cache_write": record.cache_write_tokens,
-            "source": record.sources["input_tokens"],
-        }
-    if record.credits is not None:
-        fields["credits"] = record.credits
-    if record.error_kind:
-        fields |= {"kind": record.error_kind, "detail": record.error}
-    return fields
+_RECURRING: Final = Recurring(
+    "status", "dialect", "client", "model", "upstream_model", "stream", "account", "tries"
+)
+
+
+def _recurring(record: RequestRecord) -> tuple[Any, ...]:
+    return (
+        record.status,
+        record.dialect,
+        record.client,
+        record.model,
+        record.upstream_model,
+        record.stream,
+        record.account,
+        record.tries,
+    )
+
+
+def _tell(level: int, record: RequestRecord, more: Mapping[str, Any]) -> None:
+    """The line of a request without an answer."""
+    fields = dict(zip(_RECURRING.names, _recurring(record), strict=True))
+    fields["first_token_ms"] = _known(record.first_token_ms)
+    fields["response_time"] = record.total_ms
+    _log.log(level, record.outcome, extra={"fields": {**fields, **more}})
+
+
+def _known(number: float | None) -> float | str:
+    return "" if number is None else number

@@ -22,8 +22,8 @@ from typing import Any, Final
 import orjson
 
 from kiroproxy.api.events import AnswerEvent
-from kiroproxy.logs import redact
 from kiroproxy.private import make_folders
+from kiroproxy.redaction import redact
 from kiroproxy.secret import Secret
 from kiroproxy.usage.record import RequestRecord
 
@@ -33,7 +33,7 @@ FOLDER: Final = "prompts"
 MAX_WAITING: Final = 200
 _MAX_DATA_CHARS: Final = 200
 
-# What users' own secrets look like in prompts, beside ours (logs.redact).
+# What users' own secrets look like in prompts, beside ours (redaction.py).
 _SECRETS: Final = re.compile(
     r"\bsk-[A-Za-z0-9_\-]{16,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"

@@ -23,6 +23,7 @@ from kiroproxy.simulator.faults import NAMES as FAULTS
 from kiroproxy.simulator.faults import parse_fault
 from kiroproxy.simulator.scenarios import SCENARIOS, scenario
 from kiroproxy.simulator.view import Caller
+from kiroproxy.usage.journal import _RECURRING
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 
 OURS = {setting.name for setting in SETTINGS} | set(CREDENTIAL_SETTINGS)
@@ -122,12 +123,22 @@ def test_log_fields_are_all_told() -> None:
         for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
     }
     journal = (ROOT / "kiroproxy" / "usage" / "journal.py").read_text("utf-8")
-    written = journal.split("def _log_fields")[1]
+    written = journal.split("fields: dict[str, Any] = {")[
+        1
+    ]  # those of the record's own come before it
     names = set(re.findall(r'^\s+"(\w+)": ', written, re.MULTILINE))
-    names |= set(re.findall(r'fields\["(\w+)"\]', written)) | {"kind", "detail"}
+    names |= set(re.findall(r'fields\["(\w+)"\]', written)) | set(_RECURRING.names)
     inner = {"input", "output", "cache_read", "cache_write", "source"}
     assert names - inner <= told
-    assert {"error_type", "upstream_request_id", "stop", "note", "request_id", "instance"} <= told
+    assert {
+        "response_time",
+        "credits",
+        "stop",
+        "note",
+        "error_type",
+        "upstream_request_id",
+    } <= names
+    assert {"request_id", "instance"} <= told
 
 
 def test_events_of_the_service_are_those_that_are_read() -> None:
