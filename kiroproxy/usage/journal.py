@@ -13,6 +13,7 @@ from kiroproxy.clock import Clock
 from kiroproxy.errors import KiroProxyError, StorageError
 from kiroproxy.logs import Recurring, say
 from kiroproxy.metrics import Metrics
+from kiroproxy.redaction import clean, one_line
 from kiroproxy.usage.feed import Feed
 from kiroproxy.usage.ledger import Ledger
 from kiroproxy.usage.record import RequestRecord, Result, Trace, sources_of
@@ -90,7 +91,8 @@ class Journal:
         }
         if usage.credits is not None:
             fields["credits"] = usage.credits
-        fields["stop"], fields["note"] = ending.stop.value, note
+        fields["stop"] = ending.stop.value
+        fields["note"] = one_line(clean(note)) if note else ""  # it may quote the service
         say(_log, record.outcome, _RECURRING, _recurring(record), fields)
 
     def failed(self, trace: Trace, error: KiroProxyError, status: int) -> None:

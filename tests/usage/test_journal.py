@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kiroproxy import logs
 from kiroproxy.api.events import Ending, Source, Stop, Usage
+from kiroproxy.config import Log
 from kiroproxy.database import Database
 from kiroproxy.errors import Kind, UpstreamError
 from kiroproxy.metrics import Metrics
@@ -38,7 +41,11 @@ class Desk:
     ledger: Ledger
     clock: FixedClock
     told: list[RequestRecord]
-    lines: list[Any]
+    listener: Lines
+
+    @property
+    def lines(self) -> list[Any]:
+        return self.listener.records
 
 
 @asynccontextmanager
@@ -54,7 +61,7 @@ async def desk(path: Path) -> AsyncIterator[Desk]:
     ledger = Ledger(database, clock, 30)
     try:
         journal = Journal(metrics, ledger, feed, clock)
-        yield Desk(journal, metrics, ledger, clock, told, lines.records)
+        yield Desk(journal, metrics, ledger, clock, told, lines)
     finally:
         logger.removeHandler(lines)
         logger.setLevel(level)
@@ -110,6 +117,23 @@ async def test_the_log_line_says_what_counts(tmp_path: Path) -> None:
             "cache_write": 2,
             "source": "reported",
         }
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+async def test_a_note_that_quotes_the_service_is_cleaned(tmp_path: Path, format: str) -> None:
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.setup(Log(format=format))
+    async with desk(tmp_path) as at:
+        logging.getLogger("kiroproxy.access").removeHandler(at.listener)
+        trace = at.journal.open("req_1", "messages", None)
+        at.journal.answered(trace, ending(), "unknown: 'Bearer MARKED-token'\nforged")
+    for handler in list(logging.getLogger("kiroproxy").handlers):
+        logging.getLogger("kiroproxy").removeHandler(handler)
+    logging.getLogger("kiroproxy").propagate = True
+    (line,) = stream.getvalue().splitlines()
+    assert "unknown: '***" in line
+    assert "MARKED" not in line
 
 
 async def test_a_failure_keeps_its_kind_and_no_numbers(tmp_path: Path) -> None:
