@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +12,7 @@ from kiroproxy.api.events import Source, Usage
 
 _REPORTED: Final = Source.REPORTED.value
 _ESTIMATED: Final = Source.ESTIMATED.value
-_NO_SOURCES: Final[dict[str, str]] = {}  # never changed
+_NO_SOURCES: Final[Mapping[str, str]] = {}
 
 
 class Result(enum.Enum):
@@ -64,7 +66,7 @@ class RequestRecord(NamedTuple):
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     credits: float | None = None
-    sources: dict[str, str] = _NO_SOURCES
+    sources: Mapping[str, str] = _NO_SOURCES
     first_token_ms: float | None = None
     total_ms: float = 0.0
     tries: int = 0
@@ -75,20 +77,25 @@ class RequestRecord(NamedTuple):
         return self._asdict()
 
 
-def sources_of(usage: Usage) -> dict[str, str]:
-    """Where each of the numbers comes from.
+def sources_of(usage: Usage) -> Mapping[str, str]:
+    """Where each of the numbers comes from. Shared: not to be changed.
 
     Output and cache figures are the service's own only when it reports tokens as such; from its context
     percentage only the input follows.
     """
-    told = usage.source.value
-    guessed = told if usage.source is Source.REPORTED else _ESTIMATED
+    return _sources(usage.source, usage.credits is not None)
+
+
+@functools.cache
+def _sources(source: Source, credits_known: bool) -> Mapping[str, str]:
+    told = source.value
+    guessed = told if source is Source.REPORTED else _ESTIMATED
     sources = {
         "input_tokens": told,
         "output_tokens": guessed,
         "cache_read_tokens": guessed,
         "cache_write_tokens": guessed,
     }
-    if usage.credits is not None:
+    if credits_known:
         sources["credits"] = _REPORTED
     return sources
