@@ -10,6 +10,7 @@ FUZZ := .fuzz
 AUDIT := .audit
 PEERS := .peers
 FUZZ_S ?= 60
+OSV_URL ?=
 TARGETS ?= $(patsubst fuzz/targets/%.py,%,$(filter-out %/__init__.py,$(wildcard fuzz/targets/*.py)))
 CHROMIUM ?= /usr/bin/chromium
 # setuptools warns about every editable installation; the first run should say what matters only
@@ -19,7 +20,7 @@ PYTEST_ARGS ?=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check clients browser deploy bench peers soak fuzz corpus image lock sbom clean
+.PHONY: help setup demo run test lint types check audit clients browser deploy bench peers soak fuzz corpus image lock sbom clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,10 +73,13 @@ corpus: $(FUZZ)/.installed ## what fuzzing has found and nothing else reaches go
 soak: $(VENV)/.developing ## 500 mixed clients with faults for MINUTES=30: nothing lost, memory flat, nothing left open
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
 
-audit: $(VENV)/.made ## known vulnerabilities of what the image installs (asks PyPI; fails if it cannot)
+# OSV_URL: where PyPI cannot be asked, a mirror of the OSV database (https://osv.example.com/v1/query). It knows
+# no hashes; pip compares those at each installation.
+audit: $(VENV)/.made ## known vulnerabilities of what the image installs (asks PyPI or OSV_URL; fails if it cannot)
 	@$(PYTHON) -m venv $(AUDIT)
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check --python $(AUDIT)/bin/python install --group audit
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  $(if $(OSV_URL),--vulnerability-service osv --osv-url "$(OSV_URL)") -r requirements.lock -r requirements-build.lock
 
 image: ## build the container image (needs Docker)
 	docker build --tag kiroproxy:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kiroproxy/__init__.py) --tag kiroproxy:latest .

@@ -33,7 +33,7 @@ def main() -> None:
         "requirements-build.lock",
         "What the image's wheel is built with.",
         "-",
-        given="setuptools>=77\n",
+        given="setuptools>=83\n",
     )
 
 
