@@ -259,4 +259,4 @@ def _extends(new: Any, old: Any) -> bool:
         return len(new) >= len(old) and all(_extends(a, b) for a, b in zip(new, old, strict=False))
     if isinstance(old, str) and isinstance(new, str):
         return new.startswith(old)
-    return type(new) is type(old) and bool(new == old)
+    return orjson.dumps(new) == orjson.dumps(old)  # numbers may be fragments, as they were written

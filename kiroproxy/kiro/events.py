@@ -8,7 +8,7 @@ one stream. Events are tuples, first item one of the numbers:
 | event | items |
 |---|---|
 | TEXT | text, and the model's id where the service names it |
-| TOOL | id or None, name or None, input (str, dict or None), stop |
+| TOOL | id or None, name or None, input (str, dict or None; numbers as written), stop |
 | REASONING | text, signature, redacted content (base64); each may be None |
 | METADATA | token usage (dict or None), stop reason or None, the whole payload |
 | METERING | usage (float or None), unit |
@@ -33,6 +33,7 @@ import orjson
 from kiroproxy.errors import EventStreamError, UpstreamError
 from kiroproxy.eventstream import Frame, HeaderValue, parse_headers
 from kiroproxy.kiro.halves import HalfPairs, repaired
+from kiroproxy.kiro.numbers import holds_float, load_as_written
 from kiroproxy.kiro.replies import classify_frame
 
 TEXT: Final = 0
@@ -224,6 +225,9 @@ def _parse_tool(payload: memoryview | bytes) -> KiroEvent:
     input_ = fields.get("input")
     if input_ is not None and not isinstance(input_, str | dict):
         raise _unexpected("input", "text or an object", input_)
+    if type(input_) is dict and holds_float(input_):
+        as_written = load_as_written(payload)
+        input_ = input_ if as_written is None else as_written["input"]
     call_id = _maybe_text(fields, "toolUseId")
     return (TOOL, call_id, _maybe_text(fields, "name"), input_, fields.get("stop") is True)
 

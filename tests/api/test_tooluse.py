@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orjson import Fragment
 
 from kiroproxy.api import tooluse
 from kiroproxy.api.events import TOOL_END, TOOL_INPUT, TOOL_START, AnswerEvent
@@ -70,6 +71,11 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
     ),
     "the same object twice": (
         [("a", "W", {"p": 1}, False), ("a", "W", {"p": 1}, True)], call("a", "W", '{"p":1}')),
+    "a growing object with numbers as they were written": (
+        [("a", "W", {"p": 1}, False), ("a", "W", {"p": Fragment("1"), "q": Fragment("1.10")}, False),
+         ("a", "W", {"p": Fragment("1"), "q": Fragment("1.10"), "r": Fragment("1E400")}, True)],
+        call("a", "W", '{"p":1,"q":1.10,"r":1E400}'),
+    ),
     "without an id after the first event": (
         [("a", "Read", None, False), (None, None, '{"p":1}', False), (None, None, None, True)],
         call("a", "Read", '{"p":1}'),
@@ -134,6 +140,9 @@ BAD: dict[str, list[Event]] = {
     "half a pair, cut short": [("a", "W", '{"p":"\\ud83d"', True)],
     "two objects": [("a", "W", '{"p":1}{"q":2}', True)],
     "objects that contradict": [("a", "W", {"p": 1}, False), ("a", "W", {"p": 2}, True)],
+    "numbers that contradict": [
+        ("a", "W", {"p": Fragment("1.5")}, False), ("a", "W", {"p": Fragment("1.50")}, True)],
+    "an object, then a list": [("a", "W", {"p": {}}, False), ("a", "W", {"p": []}, True)],
     "true is not 1": [("a", "W", {"p": 1}, False), ("a", "W", {"p": True}, True)],
     "text, then an object": [("a", "W", '{"p":', False), ("a", "W", {"p": 1}, True)],
     "an object, then text": [("a", "W", {"p": 1}, False), ("a", "W", '{"p":1}', True)],

@@ -320,6 +320,30 @@ def test_bad_payload_is_not_quoted() -> None:
     assert "private" not in str(error)
 
 
+EXACT: dict[str, str] = {
+    "more than 64 bits": '{"id":123456789012345678901234567890}',
+    "as many digits as nobody counts": '{"id":1' + "0" * 300 + "}",
+    "spelling": '{"a":1.10,"b":1e2,"c":0.1000000000000000055511151231257827}',
+    "inside": '{"a":[{"b":{"c":[1,-0.50]}}],"d":7,"e":true}',
+    "no floats": '{"a":18446744073709551615,"b":-9223372036854775808}',
+}
+
+
+@pytest.mark.parametrize("written", EXACT.values(), ids=EXACT.keys())
+def test_tool_input_as_object_keeps_its_numbers(written: str) -> None:
+    payload = f'{{"toolUseId":"a","name":"W", "input": {written},"stop":true}}'
+    ((number, *head, value, stop),) = parse(encode_event("toolUseEvent", payload.encode()))
+    assert (number, head, stop) == (TOOL, ["a", "W"], True)
+    assert orjson.dumps(value).decode() == written
+
+
+def test_tool_input_as_object_nested_beyond_the_slow_reader() -> None:
+    inner = "[" * 900 + "1.5" + "]" * 900
+    payload = f'{{"name":"W","input":{{"a":{inner}}}}}'
+    ((number, _, _, value, _),) = parse(encode_event("toolUseEvent", payload.encode()))
+    assert (number, list(value)) == (TOOL, ["a"])
+
+
 def test_bad_header_block() -> None:
     block_of_type_10 = (b"\x01a\x0a", memoryview(b"{}"))
     ((number, error),) = EventParser().parse([block_of_type_10])
