@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Final
 
 from kiroproxy.errors import UpstreamRefusedError
@@ -215,12 +216,21 @@ def _retry_after_s(headers: GetHeader) -> float | None:
         return None
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), MAX_RETRY_AFTER_S)
+    then = _posix_s(value)
+    now = _posix_s(headers("date") or "")
+    if then is None or now is None:
+        return None
+    return min(max(then - now, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _posix_s(http_date: str) -> float | None:
+    """A date in any of HTTP's three forms."""
     from email.utils import parsedate_to_datetime  # half a megabyte that hardly anybody needs
 
     try:
-        then = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(headers("date") or "")
-        seconds = (then - now).total_seconds()
+        date = parsedate_to_datetime(http_date)
+        if date.tzinfo is None:  # asctime's form names no zone; all are in GMT
+            date = date.replace(tzinfo=UTC)
+        return date.timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
