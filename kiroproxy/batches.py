@@ -1,4 +1,5 @@
-"""What is submitted to the database's thread, and how a batch of it is written. No thread, no file."""
+"""What is submitted to the database's thread, how a batch of it is written, and what is said of one that
+cannot be. No thread, no file."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ _log = logging.getLogger("kiroproxy.database")
 Work = Callable[[sqlite3.Connection], object]
 
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+LOSSES_EVERY_S: Final = 600.0
 MAX_VARIABLES: Final = 999  # of one statement; SQLite's own bound before 3.32
 
 
@@ -63,6 +65,30 @@ class Job:
         self.work = work
         self.done = done
         self.is_urgent = is_urgent
+
+
+class Losses:
+    """Records that could not be written: what is to be said of them, at the first, at most every ten
+    minutes while it goes on, and when it is over. Empty where nothing is to be said."""
+
+    def __init__(self) -> None:
+        self._lost = 0
+        self._said_at_s = 0.0
+
+    def add(self, records: int, now_s: float) -> str:
+        """``now_s``: of any clock that does not jump."""
+        is_first = self._lost == 0
+        self._lost += records
+        if not is_first and now_s - self._said_at_s < LOSSES_EVERY_S:
+            return ""
+        self._said_at_s = now_s
+        return f"{self._lost} records are lost" if self._lost > 1 else "1 record is lost"
+
+    def end(self) -> str:
+        lost, self._lost = self._lost, 0
+        if lost == 0:
+            return ""
+        return f"{lost} records were lost" if lost > 1 else "1 record was lost"
 
 
 @contextlib.contextmanager

@@ -25,7 +25,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from kiroproxy.batches import Job, Row, Rows, Work, is_broken, primary, transaction, write_batch
+from kiroproxy.batches import (
+    Job,
+    Losses,
+    Row,
+    Rows,
+    Work,
+    is_broken,
+    primary,
+    transaction,
+    write_batch,
+)
 from kiroproxy.errors import StorageError
 from kiroproxy.private import make_folders
 from kiroproxy.schema import MIGRATIONS
@@ -41,6 +51,7 @@ MAX_BATCH: Final = 1000
 MAX_QUEUED: Final = 20_000  # beyond it submitted writes are dropped: the disk does not keep up
 _OPEN_WAIT_S: Final = 10.0
 _POLL_S: Final = 0.05
+_RECORDS: Final = "usage, account states, responses with store: true"
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 
 
@@ -57,11 +68,13 @@ class Database:
         self._hurry = threading.Event()  # somebody waits for what is in the line
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._is_closed = False
-        self._is_failing = False
+        self._losses = Losses()
         self._is_suspect = False
         self._dropped = 0
         self.is_durable = False
         """Whether the tables are in the file; False: in memory, gone at the end."""
+        self.is_failing = False
+        """Whether what was submitted last could not be written, for a full disk mostly."""
         self._thread = threading.Thread(target=self._work, name="database", daemon=True)
 
     @classmethod
@@ -193,13 +206,15 @@ class Database:
         except sqlite3.Error as error:
             if is_broken(error):
                 raise _Broken from None
-            if not self._is_failing:  # a full disk fails every batch: said once
-                _log.warning("the state file cannot be written (%s); records are lost", error)
-            self._is_failing = True
+            self.is_failing = True
+            if loss := self._losses.add(len(batch), time.monotonic()):
+                _log.warning(
+                    "the state file cannot be written (%s); %s (%s)", error, loss, _RECORDS
+                )
             return
-        if self._is_failing:
-            self._is_failing = False
-            _log.info("the state file can be written again")
+        if self.is_failing:
+            self.is_failing = False
+            _log.info("the state file can be written again; %s", self._losses.end())
 
     def _connect(self) -> sqlite3.Connection:
         """The file's connection, or one in memory; says in the log why it is not the file's."""

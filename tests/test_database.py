@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.batches import MAX_VARIABLES, Rows
+from kiroproxy.batches import LOSSES_EVERY_S, MAX_VARIABLES, Losses, Rows
 from kiroproxy.database import Database
 from kiroproxy.errors import StorageError
 from kiroproxy.schema import MIGRATIONS
@@ -277,9 +277,22 @@ async def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptur
     assert path.read_bytes() == before
 
 
+def test_losses_are_told_at_first_then_now_and_then_and_at_the_end() -> None:
+    losses = Losses()
+    assert losses.add(2, 0.0) == "2 records are lost"
+    assert losses.add(3, LOSSES_EVERY_S - 1) == ""
+    assert losses.add(1, LOSSES_EVERY_S) == "6 records are lost"
+    assert losses.add(1, LOSSES_EVERY_S + 1) == ""
+    assert losses.end() == "7 records were lost"
+    assert losses.end() == ""
+    assert losses.add(1, LOSSES_EVERY_S + 2) == "1 record is lost"
+    assert losses.end() == "1 record was lost"
+
+
 async def test_full_disk_is_said_once_and_got_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "kiroproxy.database")
     database = Database.open(tmp_path / "state.db")
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=4"))
 
@@ -289,10 +302,14 @@ async def test_full_disk_is_said_once_and_got_over(
     for _ in range(3):
         database.submit(much)
         await database.run(names)
+        assert database.is_failing
     assert caplog.text.count("cannot be written") == 1
+    assert "1 record is lost (usage, account states, responses with store: true)" in caplog.text
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=100000"))
     database.submit(lambda connection: connection.execute(note("small")))
     assert await database.run(names) == ["small"]
+    assert not database.is_failing
+    assert "can be written again; 3 records were lost" in caplog.text
     await database.close()
 
 

@@ -79,7 +79,7 @@ class ResponsesReader:
         if found is None:
             raise RequestError(
                 f"previous_response_id: {previous[:100]!r} is not kept here (any more, or it was made "
-                "with store: false); send the whole input",
+                "with store: false, was too large or could not be stored); send the whole input",
                 param="previous_response_id",
                 code="previous_response_not_found",
             )

@@ -82,7 +82,8 @@ def _starting_after(query: dict[str, str]) -> int:
 
 def _not_found(wanted: str) -> NoReturn:
     raise RequestError(
-        f"Response with id {wanted[:100]!r} not found.",
+        f"Response with id {wanted[:100]!r} not found: it is not kept here (any more, or it was made with "
+        "store: false, was too large or could not be stored).",
         kind=Kind.NOT_FOUND,
         param="id",
         code="response_not_found",

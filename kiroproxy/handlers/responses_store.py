@@ -54,8 +54,9 @@ class ResponseStore:
 
     @property
     def keeps(self) -> bool:
-        """Whether anything is kept at all."""
-        return self._keep_s > 0
+        """Whether a response of now would be kept, as far as one can know: not while the state file
+        cannot be written. Other records try it all the time."""
+        return self._keep_s > 0 and not self._database.is_failing
 
     def put(self, response_id: str, body: bytes, items: list[Any]) -> None:
         """Keep a final response object and the input it answers. What is too large is not kept."""

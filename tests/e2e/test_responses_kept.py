@@ -91,6 +91,10 @@ async def test_a_missing_response_is_no_missing_route(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         answer = await get(home, "resp_none")
     assert (answer.status, answer.error["code"]) == (404, "response_not_found")
+    assert answer.error["message"] == (
+        "Response with id 'resp_none' not found: it is not kept here (any more, or it was made with store: "
+        "false, was too large or could not be stored)."
+    )
 
 
 # -- the replay -------------------------------------------------------------------------------------

@@ -106,6 +106,19 @@ async def test_one_that_would_drive_out_the_others_is_not_kept(database: Databas
     assert await _ids(database) == ["resp_1"]
 
 
+async def test_nothing_is_promised_while_the_disk_is_full(database: Database) -> None:
+    store = ResponseStore(database, SetClock(), HOUR_S, 1_000_000)
+    await database.run(lambda connection: connection.execute("PRAGMA max_page_count=4"))
+    assert store.keeps
+    store.put("resp_1", body("one", 100_000), [])
+    assert await store.body("resp_1") is None
+    assert not store.keeps
+    await database.run(lambda connection: connection.execute("PRAGMA max_page_count=100000"))
+    store.put("resp_2", body("two"), [])  # as any other record would
+    assert await store.body("resp_2") == body("two")
+    assert store.keeps
+
+
 async def test_items_that_cannot_be_written_again_are_not_kept(database: Database) -> None:
     store = ResponseStore(database, SetClock(), HOUR_S, 100_000)
     deep: Any = []
