@@ -221,6 +221,26 @@ async def test_workers_killed_while_nobody_reads_the_log_are_replaced(tmp_path: 
                 await process.wait()
 
 
+async def test_a_worker_that_stands_still_is_replaced_and_what_waits_for_it_served(
+    tmp_path: Path,
+) -> None:
+    async with servers(tmp_path, *TWO, KIROPROXY_WORKER_HANG_S="3") as (server, _):
+        still, other = sorted(server.workers())
+        os.kill(still, signal.SIGSTOP)
+        answers = [asyncio.create_task(server.ask("[[sim:say one]]")) for _ in range(12)]
+        assert {(await answer).text for answer in answers} == {"one"}
+        await until(lambda: len(server.workers() - {still}) == 2)
+        assert other in server.workers() and not is_alive(still)
+        assert f"(process {still}) has stood still for 3 s and is killed" in server.text
+
+
+async def test_a_worker_may_stand_still_for_ever_if_that_is_wanted(tmp_path: Path) -> None:
+    async with servers(tmp_path, *TWO, KIROPROXY_WORKER_HANG_S="0") as (server, _):
+        assert {(await server.ask("[[sim:say one]]")).text for _ in range(4)} == {"one"}
+        server.tell(signal.SIGTERM)
+        assert await server.process.wait() == 0
+
+
 async def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     async with servers(tmp_path, *TWO, pace_s=0.05) as (server, _):
         reader, _ = await server.stream("[[sim:text 5000]]")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kiroproxy.cli.forks import EXIT_FAILED, HURRY, OWN, RELOAD, Child, Forks, Link, heed
+from kiroproxy.cli.pulses import Pulses, Watch
 
 _log = logging.getLogger("kiroproxy.workers")
 
@@ -58,6 +59,7 @@ class _Desk:
     due_s: float | None = None
     quick_deaths: int = 0
     is_paused: bool = False
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def is_new(self) -> bool:
@@ -67,13 +69,15 @@ class _Desk:
 
 @dataclass(slots=True)
 class Supervisor:
-    """``run`` once. ``essential``: a child that everything depends on, and that ends last."""
+    """``run`` once. ``essential``: a child that everything depends on, and that ends last. ``pulses``:
+    the workers'; None if they may stand still for ever."""
 
     forks: Forks
     job: Job
     workers: int
     drain_s: float
     essential: Child | None = None
+    pulses: Pulses | None = None
     backoff_s: Sequence[float] = BACKOFF_S
     _desks: list[_Desk] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -82,6 +86,7 @@ class Supervisor:
     _is_stopping: bool = False
     _is_announced: bool = False
     _kill_at_s: float | None = None
+    _look_at_s: float = 0.0
 
     def run(self) -> int:
         """Until all workers are down; the exit code."""
@@ -97,6 +102,7 @@ class Supervisor:
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._kill_late()
+            self._look()
         # Python gives handlers up before the process ends, and without one it ends a process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         self._end_essential()
@@ -119,6 +125,8 @@ class Supervisor:
 
     def _wait_s(self) -> float | None:
         times = [] if self._is_stopping else [d.due_s for d in self._desks if d.due_s is not None]
+        if self.pulses is not None and not self._is_stopping:
+            times.append(self._look_at_s)
         if self._kill_at_s is not None:
             times.append(self._kill_at_s)
         return max(0.0, min(times) - time.monotonic()) if times else None
@@ -218,6 +226,22 @@ class Supervisor:
             self._kill_at_s = None
             _log.error("workers that do not end are killed")
             self._tell_all(signal.SIGKILL)
+
+    def _look(self) -> None:
+        """Kill who stands still; its end is seen like any other. One look a round at most, however late it
+        comes, and none at a worker that is not ready: a start may wait for a disk."""
+        if self.pulses is None or self._is_stopping or time.monotonic() < self._look_at_s:
+            return
+        self._look_at_s = time.monotonic() + self.pulses.every_s
+        for index, desk in enumerate(self._desks):
+            if desk.child is None or desk.child.message is None:
+                desk.watch = Watch()
+            elif desk.watch.is_still(self.pulses.count(index)):
+                _log.error(
+                    "worker %d (process %d) has stood still for %g s and is killed",
+                    index, desk.child.pid, self.pulses.hang_s,
+                )  # fmt: skip
+                os.kill(desk.child.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         for index, desk in enumerate(self._desks):

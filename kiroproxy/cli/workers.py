@@ -19,6 +19,7 @@ from kiroproxy import clientkey, logs
 from kiroproxy.app import Running
 from kiroproxy.board import Board
 from kiroproxy.cli.forks import Forks, Link
+from kiroproxy.cli.pulses import Pulses
 from kiroproxy.cli.supervisor import Job, Supervisor
 from kiroproxy.config import Config
 from kiroproxy.errors import ConfigError, KiroProxyError
@@ -32,15 +33,18 @@ _log = logging.getLogger("kiroproxy.workers")
 @dataclass(frozen=True, slots=True)
 class Worker:
     """What one worker process gets. ``sockets``: bound, not listening. ``newer``: what the others have
-    taken up since the start."""
+    taken up since the start. ``pulses``: where it shows that its loop turns, if anybody looks."""
 
     link: Link
     place: Place
     sockets: list[socket.socket]
     newer: Config | None
+    pulses: Pulses | None
 
     def ready(self, running: Running) -> None:
-        """Tell the parent what the welcome says."""
+        """Tell the parent what the welcome says. From now on it wants to see the loop turn."""
+        if self.pulses is not None:
+            self.pulses.keep(self.place.index)
         self.link.ready(
             {
                 "accounts": running.accounts,
@@ -112,6 +116,7 @@ def run(
     # One key, also where the state folder cannot keep it.
     config = dataclasses.replace(config, server=dataclasses.replace(server, client_token=key))
     board = Board(server.workers)
+    pulses = Pulses(server.workers, server.worker_hang_s) if server.worker_hang_s else None
     forks = Forks()
     essential = None
     newer: Config | None = None
@@ -124,7 +129,7 @@ def run(
 
     def work(index: int, link: Link) -> int:
         sockets.keep_only(index)
-        return serve(config, Worker(link, Place(board, index), sockets.of(index), newer))
+        return serve(config, Worker(link, Place(board, index), sockets.of(index), newer, pulses))
 
     def prepare(index: int) -> None:
         sockets.of(index)
@@ -163,7 +168,7 @@ def run(
         reload=reload,
         leave=lambda: sockets.keep_only(None),
     )
-    return Supervisor(forks, job, server.workers, server.drain_s, essential).run()
+    return Supervisor(forks, job, server.workers, server.drain_s, essential, pulses).run()
 
 
 def _simulate(simulate: Simulate, sockets: Sockets, link: Link) -> int:

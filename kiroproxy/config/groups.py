@@ -27,6 +27,7 @@ class Server:
     response_store_mb: int = 64
     codex_pause_s: float = 1 * SECONDS
     workers: int = 1
+    worker_hang_s: float = 1 * MINUTES
     fetch_urls: bool = False
     instance: str = ""
     whole_streams: bool = False

@@ -206,6 +206,7 @@ def _server(values: Mapping[str, Any]) -> Server:
         response_store_mb=values["KIROPROXY_RESPONSE_STORE_MB"],
         codex_pause_s=values["KIROPROXY_CODEX_PAUSE_S"],
         workers=values["KIROPROXY_WORKERS"],
+        worker_hang_s=values["KIROPROXY_WORKER_HANG_S"],
         fetch_urls=values["KIROPROXY_FETCH_URLS"],
         instance=values["INSTANCE_ID"] or "",
         whole_streams=values["DISABLE_STREAM"],

@@ -178,6 +178,10 @@ SETTINGS: tuple[Setting, ...] = (
         "how long a request waits in line for the server, or for an account that is full",
     ),
     Setting("KIROPROXY_DRAIN_S", parse_seconds, "30", "s", "how long running answers may finish at stop"),
+    Setting(
+        "KIROPROXY_WORKER_HANG_S", parse_whole(0, 86_400), "60", "s",
+        "how long a worker may stand still until it is killed and replaced; 0 for ever",
+    ),
     # Limits
     Setting(
         "MAX_CONCURRENT_SESSIONS", parse_whole(0, 100_000), "1000", "requests",

@@ -8,6 +8,7 @@ import pty
 import signal
 import sys
 import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from kiroproxy.cli.forks import EXIT_FAILED, Child, Forks, Link
+from kiroproxy.cli.pulses import LOOKS, Pulses, Watch
 from kiroproxy.cli.supervisor import Job, Supervisor
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children by fork")
@@ -64,6 +66,7 @@ class Story:
     act: Callable[[int, int, Link], int]
     workers: int = 1
     forks: Forks = field(default_factory=Forks)
+    pulses: Pulses | None = None
     announced: Callable[[], object] = lambda: None
     bereaved: list[tuple[int, bool]] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
@@ -81,7 +84,9 @@ class Story:
             reload=self._reload,
             leave=lambda: None,
         )
-        return Supervisor(self.forks, job, self.workers, 5.0, backoff_s=NO_PAUSES).run()
+        return Supervisor(
+            self.forks, job, self.workers, 5.0, pulses=self.pulses, backoff_s=NO_PAUSES
+        ).run()
 
     def _prepare(self, index: int) -> None:
         self.starts[index] = self.starts.get(index, 0) + 1
@@ -346,3 +351,97 @@ def test_a_terminal_that_stops_background_output_stops_no_worker() -> None:
         pass
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_looks_in_a_row_that_find_no_beat_are_counted() -> None:
+    watch = Watch()
+    assert not any(watch.is_still(count) for count in [7] * LOOKS)
+    assert not watch.is_still(8)
+    assert [watch.is_still(8) for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
+    assert [watch.is_still(8) for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
+
+
+def test_a_count_goes_on_for_ever() -> None:
+    pulses = Pulses(2, 1.0)
+    seen = set()
+    for _ in range(300):
+        pulses.beat(1)
+        seen.add(pulses.count(1))
+    assert (len(seen), pulses.count(0)) == (256, 0)
+
+
+def beat_for(pulses: Pulses, index: int, beats: int) -> None:
+    for _ in range(beats):
+        pulses.beat(index)
+        time.sleep(pulses.every_s / 2)
+
+
+def test_a_worker_that_stands_still_is_replaced() -> None:
+    """Also one that stood still in its first moment, and none that is not ready yet."""
+    pulses = Pulses(1, 0.6)
+
+    def act(index: int, before: int, link: Link) -> int:
+        if before == 2:
+            beat_for(pulses, index, 4 * LOOKS)  # as long as two others together
+        link.ready({})
+        if before == 2:
+            stop_parent()
+            return serve(link)
+        if before == 1:
+            beat_for(pulses, index, 3)
+        return die(signal.SIGSTOP)
+
+    def scene() -> None:
+        story = Story(act, pulses=pulses)
+        assert story.run() == 0
+        assert story.starts == {0: 3}
+        assert len(story.bereaved) == 2
+
+    in_process(scene)
+
+
+def test_a_worker_whose_loop_turns_is_left_alone() -> None:
+    pulses = Pulses(1, 1.2)
+
+    def act(index: int, before: int, link: Link) -> int:
+        link.ready({})
+        beat_for(pulses, index, 4 * LOOKS)
+        stop_parent()
+        return serve(link)
+
+    def scene() -> None:
+        story = Story(act, pulses=pulses)
+        assert story.run() == 0
+        assert story.starts == {0: 1}
+
+    in_process(scene)
+
+
+def test_a_pause_of_all_processes_together_kills_nobody() -> None:
+    """As when the machine slept: the parent's clock has run on, and it may be the first to wake."""
+    pulses = Pulses(1, 1.2)
+
+    def pause(parent: int, worker: int) -> None:
+        os.kill(worker, signal.SIGSTOP)
+        os.kill(parent, signal.SIGSTOP)
+        time.sleep(2 * pulses.hang_s)
+        os.kill(parent, signal.SIGCONT)
+        time.sleep(pulses.every_s)
+        os.kill(worker, signal.SIGCONT)
+
+    def act(index: int, before: int, link: Link) -> int:
+        link.ready({})
+        parent, worker = os.getppid(), os.getpid()
+        if os.fork() == 0:
+            pause(parent, worker)
+            os._exit(0)
+        beat_for(pulses, index, 2 * LOOKS)
+        stop_parent()
+        return serve(link)
+
+    def scene() -> None:
+        story = Story(act, pulses=pulses)
+        assert story.run() == 0
+        assert story.starts == {0: 1}
+
+    in_process(scene)
