@@ -12,14 +12,14 @@ token that the disk still holds is dead.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from kiroproxy.accounts import cli_stores
 from kiroproxy.accounts.entries import (
@@ -35,16 +35,14 @@ from kiroproxy.accounts.files import FileLock, make_private_folder, read_json, w
 from kiroproxy.accounts.found import IDE_TOKEN_FILE, maybe_registration
 from kiroproxy.accounts.ids import IdBook
 from kiroproxy.accounts.records import CREDENTIALS_FOLDER, Records
+from kiroproxy.accounts.sharing import SharedLock, in_thread
 from kiroproxy.clock import Clock
-from kiroproxy.errors import CredentialError, UpstreamError
+from kiroproxy.errors import CredentialError
 from kiroproxy.kiro.identity import CredentialKind
 from kiroproxy.secret import Secret
 
 _log = logging.getLogger("kiroproxy.accounts")
-_T = TypeVar("_T")
 
-LOCK_WAIT_S: Final = 60.0  # longer than a renewal by another process may take
-_LOCK_POLL_S: Final = 0.1
 _READ_TRIES: Final = 4  # other programs do not replace their files as a whole: a read may see half
 _READ_PAUSE_S: Final = 0.1
 
@@ -65,6 +63,8 @@ class TokenStore:
         self._records = Records(folder)
         self._ids = IdBook(folder)
         self._unsaved: dict[str, _Unsaved] = {}  # by account
+        self._shared: dict[Path, SharedLock] = {}
+        self._writing: dict[Path, threading.Lock] = {}
 
     @asynccontextmanager
     async def locked(self, credential: Credential) -> AsyncIterator[None]:
@@ -73,17 +73,16 @@ class TokenStore:
         Where no lock can be made (a read-only folder) there is none: nobody could store what two
         programs have to agree on.
         """
-        lock: FileLock | None = None
-        try:
+        async with AsyncExitStack() as stack:
             try:
-                lock = await _in_thread(lambda: self._make_lock(credential))
-                await self._acquire(lock, credential)
+                target = await in_thread(lambda: self._lock_target(credential))
+                if target not in self._shared:
+                    self._shared[target] = SharedLock(target, self._clock)
+                shared = self._shared[target]
+                await stack.enter_async_context(shared.held(credential.label))
             except OSError as error:
                 _log.warning("%s: renewed without a lock (%s)", credential.place, _why(error))
             yield
-        finally:
-            if lock is not None:
-                lock.release()
 
     async def reread(self, credential: Credential) -> Credential:
         """``credential`` with the tokens that its source or the state folder holds now, or that descend
@@ -96,11 +95,11 @@ class TokenStore:
     async def _reread_stored(self, credential: Credential) -> Credential:
         for _ in range(_READ_TRIES - 1):
             try:
-                return await _in_thread(lambda: self._reread(credential))
+                return await in_thread(lambda: self._reread(credential))
             except (OSError, ValueError):
                 await self._clock.sleep(_READ_PAUSE_S)
         try:
-            return await _in_thread(lambda: self._reread(credential))
+            return await in_thread(lambda: self._reread(credential))
         except FileNotFoundError:
             raise CredentialError(f"{credential.place}: the file is gone; sign in again") from None
         except (OSError, ValueError) as error:
@@ -114,7 +113,7 @@ class TokenStore:
         returned instead. Raises OSError when nothing at all could be written.
         """
         try:
-            saved = await _in_thread(lambda: self._save(credential, tokens))
+            saved = await in_thread(lambda: self._save(credential, tokens))
         except OSError:
             before = self._unsaved.get(credential.id)
             is_ours = (
@@ -143,23 +142,13 @@ class TokenStore:
 
     # -- in worker threads
 
-    def _make_lock(self, credential: Credential) -> FileLock:
+    def _lock_target(self, credential: Credential) -> Path:
         path = credential.place.path
         if path is not None and credential.place.takes_back:
-            lock = FileLock(path)
-            if os.access(lock.path.parent, os.W_OK):
-                return lock
+            if os.access(FileLock(path).path.parent, os.W_OK):
+                return path
         make_private_folder(self._folder)
-        return FileLock(self._records.path(credential))
-
-    async def _acquire(self, lock: FileLock, credential: Credential) -> None:
-        give_up_at_s = self._clock.monotonic() + LOCK_WAIT_S
-        while not await _in_thread(lock.try_acquire):
-            if self._clock.monotonic() >= give_up_at_s:
-                raise UpstreamError(
-                    f"{credential.label}: another process holds this sign-in's lock; try again later"
-                )
-            await self._clock.sleep(_LOCK_POLL_S)
+        return self._records.path(credential)
 
     def _reread(self, credential: Credential) -> Credential:
         place = credential.place
@@ -213,14 +202,16 @@ class TokenStore:
         path = credential.place.path
         if path is None:
             raise ValueError("has no file")
-        value = read_json(path)
-        fields = self._find(value, credential)
-        held = _tokens_of(credential, fields)
-        if fingerprint(credential.kind, held.refresh) != credential.origin:
-            return self._newest(credential, fields)
-        _merge(fields, credential, tokens)
-        write_json(path, value)
-        return None
+        # Others of this process share the lock between processes.
+        with self._writing.setdefault(path, threading.Lock()):
+            value = read_json(path)
+            fields = self._find(value, credential)
+            held = _tokens_of(credential, fields)
+            if fingerprint(credential.kind, held.refresh) != credential.origin:
+                return self._newest(credential, fields)
+            _merge(fields, credential, tokens)
+            write_json(path, value)
+            return None
 
     def _find(self, value: Any, credential: Credential) -> dict[str, Any]:
         """The account's entry in a file read anew. Raises CredentialError when it is gone.
@@ -230,15 +221,21 @@ class TokenStore:
         """
         items: list[Any] = value if isinstance(value, list) else [value]
         entries: list[dict[str, Any]] = [i if isinstance(i, dict) else {} for i in items]
+        ours = (credential.origin, credential.current)
+        index = credential.place.index
+        at = index or 0
+        # Where it was, as nearly always: to look at all of a large file takes long.
+        if at < len(entries):
+            held = _fingerprint_of(entries[at], credential.kind)
+            if held and held in ours:
+                return entries[at]
         prints = [_fingerprint_of(item, credential.kind) for item in entries]
         for item, held in zip(entries, prints, strict=True):
-            if held and held in (credential.origin, credential.current):
+            if held and held in ours:
                 return item
         owners = [self._ids.maybe_id(held) if held else None for held in prints]
         if credential.id in owners:
             return entries[owners.index(credential.id)]
-        index = credential.place.index
-        at = index or 0
         if at < len(entries) and (index is None or owners[at] is None):
             if _kind_of(entries[at]) is credential.kind and entries[at]:
                 return entries[at]
@@ -251,10 +248,6 @@ class TokenStore:
             self._ids.record(credential)
         except OSError as error:
             _log.warning("%s: its id cannot be kept (%s)", credential.place, _why(error))
-
-
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    return await asyncio.to_thread(work)
 
 
 def _why(error: Exception) -> str:

@@ -16,7 +16,8 @@ import pytest
 from kiroproxy.accounts.credentials import load_credentials
 from kiroproxy.accounts.entries import Credential, Tokens
 from kiroproxy.accounts.files import FileLock, read_json, update_json, write_json
-from kiroproxy.accounts.store import LOCK_WAIT_S, TokenStore
+from kiroproxy.accounts.sharing import LOCK_WAIT_S
+from kiroproxy.accounts.store import TokenStore
 from kiroproxy.clock import SystemClock
 from kiroproxy.errors import CredentialError, UpstreamError
 from kiroproxy.secret import Secret
