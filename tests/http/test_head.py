@@ -161,7 +161,19 @@ def test_large_head_is_refused(data: bytes) -> None:
 
 
 def test_same_content_length_twice_is_one() -> None:
-    assert parse(vector(b"Content-Length: 3", b"Content-Length: 3")).body_bytes == 3
+    for _ in range(2):  # the second time the head is known
+        for size in (3, 0, 4):
+            line = b"Content-Length: %d" % size
+            assert parse(vector(line, line)).body_bytes == size
+
+
+def test_two_content_lengths_are_refused_beside_known_heads() -> None:
+    for _ in range(2):
+        assert parse(vector(b"Content-Length: 0")).body_bytes == 0
+        for lines in [(b"0", b"3"), (b"3", b"0"), (b"3", b"4")]:
+            with pytest.raises(KiroProxyError) as caught:
+                parse(vector(*[b"Content-Length: " + line for line in lines]))
+            assert caught.value.kind is Kind.INVALID_REQUEST
 
 
 def test_large_body_is_a_problem_not_a_malformed_head() -> None:
