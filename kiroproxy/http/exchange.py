@@ -153,7 +153,7 @@ class Exchange:
 
     def send(self, response: Response, extra_lines: bytes = b"") -> None:
         """A whole answer. ``extra_lines``: whole header lines, sent as they are."""
-        if not self._may(ExchangeState.OPEN, "send"):
+        if self._state is not ExchangeState.OPEN and not self._may(ExchangeState.OPEN, "send"):
             return
         body = response.body
         bodiless = response.status in BODILESS
