@@ -138,10 +138,11 @@ class Answer:
         Raises IncompleteAnswerError when it is not whole; what was kept back is lost then.
         """
         out: list[AnswerEvent] = []
-        if not self.done:
+        if not (self.done or self._plain):  # plain text keeps nothing back
             self._finish_parts(out)
         usage = self._reader.usage(self._meter.output_tokens)
-        usage.reasoning_tokens = min(self._meter.reasoning_tokens, usage.output_tokens)
+        if self._meter.thought:
+            usage.reasoning_tokens = min(self._meter.reasoning_tokens, usage.output_tokens)
         self._seen.tool_calls = self._tools.ended
         if not self._tools.ended:
             if self._stops is not None and self._stops.hit is not None:
