@@ -134,13 +134,13 @@ class Connection(ClientLine):
 
     def _take_head(self, incoming: Incoming, head: RequestHead, rest: bytes) -> bytes:
         """Decide on a whole head; returns what is left of the bytes behind it."""
-        self._keep = self._keep and head.keep_alive
+        self._keep = self._keep and head.framing.keep_alive
         refusal = incoming.admit(head, self, self.peer, len(rest))
         if refusal is not None:
             return self._refuse(incoming, refusal)
         if head.is_whole(len(rest)):
             return self._take_whole(incoming, head, rest)
-        if head.expects_continue and not rest:
+        if head.framing.expects_continue and not rest:
             if incoming.match.error is not None:
                 return self._refuse(incoming, incoming.match.error)
             self.sent_bytes += len(CONTINUE)

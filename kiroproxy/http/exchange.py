@@ -120,7 +120,7 @@ class Exchange:
     def hold(self, size_bytes: int) -> None:
         """Count so many bytes more as held by this request, until it is answered. Raises RequestError
         (OVERLOADED) when all requests together would hold too much."""
-        if not self.finished:  # what it held has been given back
+        if self._state is _OPEN or self._state is _STREAMING:  # else it has been given back
             self._line.hold(size_bytes)
 
     def set_flow_callbacks(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import h11
 
@@ -37,13 +37,15 @@ _FRAMING_NAMES: Final = frozenset(
 )
 
 
-class Framing(NamedTuple):
-    """What a head says but for its length: ``RequestHead``'s fields of the same names."""
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """What a head says but for its length; requests that say the same share it."""
 
     method: str
     path: str
     query: str
     headers: Headers
+    """Without the length."""
     http_version: str
     is_chunked: bool
     length: int
@@ -55,17 +57,10 @@ class Framing(NamedTuple):
 
 @dataclass(slots=True)
 class RequestHead:
-    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED; ``headers`` are all others, and
-    shared with other requests that have the same."""
+    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED."""
 
-    method: str
-    path: str
-    query: str
-    headers: Headers
-    http_version: str
+    framing: Framing
     body_bytes: int
-    keep_alive: bool
-    expects_continue: bool
     problem: KiroProxyError | None = None
     """Well-formed, but nothing we serve; the answer can still be in the route's dialect."""
 
@@ -75,15 +70,16 @@ class RequestHead:
 
     def to_request(self, body: bytes, request_id: str, peer: str) -> Request:
         """What the handler sees."""
+        said = self.framing
         return Request(
-            self.method,
-            self.path,
-            self.query,
-            self.headers,
+            said.method,
+            said.path,
+            said.query,
+            said.headers,
             body,
             request_id,
             peer,
-            self.http_version,
+            said.http_version,
         )
 
 
@@ -220,16 +216,7 @@ def _to_framing(event: h11.Request) -> Framing:
 def _to_head(framing: Framing, length: int, limits: HttpLimits) -> RequestHead:
     """``framing`` with the length of this very request."""
     body_bytes = CHUNKED if framing.is_chunked else length
-    head = RequestHead(
-        framing.method,
-        framing.path,
-        framing.query,
-        framing.headers,
-        framing.http_version,
-        body_bytes,
-        framing.keep_alive,
-        framing.expects_continue,
-    )
+    head = RequestHead(framing, body_bytes)
     if body_bytes > limits.max_body_bytes or framing.codings:
         head.problem = _problem(framing.codings, body_bytes, limits)
     return head

@@ -71,8 +71,9 @@ class Incoming:
                     self.hold(len(data), is_known=is_known)
                 return None
             self._reader = None  # and the bytes it gathered
-        self.head = head = found[0]
-        self.match = self._shared.router.match(head.method, head.path, head.headers)
+        self.head = found[0]
+        said = self.head.framing
+        self.match = self._shared.router.match(said.method, said.path, said.headers)
         return found
 
     def admit(
@@ -80,12 +81,14 @@ class Incoming:
     ) -> KiroProxyError | None:
         """Why not to go on behind the head; ``here_bytes`` of what follows have come already. What the
         route does not let in, but is here as a whole, becomes a match without a handler."""
+        check = self.match.check
+        if check is None:
+            return head.problem
         is_whole = head.is_whole(here_bytes)
-        was_known = guest.is_known
-        denied = None
         # Of a request that is here as a whole the route is asked once a connection: its handler asks too.
-        if self.match.check is not None and not (is_whole and was_known):
-            denied = self._maybe_denied(self.match.check, guest, peer)
+        if is_whole and guest.is_known:
+            return head.problem
+        denied = self._maybe_denied(check, guest, peer)
         if denied is not None:
             if not is_whole:
                 return denied
@@ -131,7 +134,7 @@ class Incoming:
         return data[:size_bytes]
 
     def _keeps_body(self, head: RequestHead) -> bool:
-        return self.match.handler is not None and head.method in _WITH_BODY
+        return self.match.handler is not None and head.framing.method in _WITH_BODY
 
     def _most_bytes(self, *, keeps: bool) -> int:
         limits = self._shared.limits

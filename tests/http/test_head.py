@@ -35,9 +35,10 @@ def test_head_in_every_chunking() -> None:
                 head, rest = found
         assert head is not None
         assert rest == b"rest"
-        assert (head.method, head.path, head.query) == ("POST", "/v1/messages", "beta=true")
-        assert head.headers.get("x-api-key") == "k"
-        assert (head.body_bytes, head.keep_alive, head.expects_continue) == (12, True, False)
+        said = head.framing
+        assert (said.method, said.path, said.query) == ("POST", "/v1/messages", "beta=true")
+        assert said.headers.get("x-api-key") == "k"
+        assert (head.body_bytes, said.keep_alive, said.expects_continue) == (12, True, False)
 
 
 def test_line_ends_ahead_of_a_head_do_not_count() -> None:
@@ -61,7 +62,7 @@ def test_line_ends_ahead_of_a_head_do_not_count() -> None:
 )
 def test_target_forms(target: str, path: str, query: str) -> None:
     head = parse(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert (head.path, head.query) == (path, query)
+    assert (head.framing.path, head.framing.query) == (path, query)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,14 @@ def test_target_forms(target: str, path: str, query: str) -> None:
 )
 def test_keep_alive(version: str, connection: str, kept: bool) -> None:
     head = parse(f"GET / HTTP/{version}\r\nHost: x\r\n{connection}\r\n".encode())
-    assert head.keep_alive is kept
+    assert head.framing.keep_alive is kept
 
 
 def test_chunked_and_expect() -> None:
     head = parse(
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\nExpect: 100-Continue\r\n\r\n"
     )
-    assert (head.body_bytes, head.expects_continue) == (CHUNKED, True)
+    assert (head.body_bytes, head.framing.expects_continue) == (CHUNKED, True)
 
 
 def vector(*lines: bytes, first: bytes = b"POST / HTTP/1.1") -> bytes:
@@ -230,5 +231,6 @@ def test_equal_lengths_said_twice_are_one() -> None:
 
 def test_handlers_see_no_length_line() -> None:
     """The length is the body's own; a header that many requests share cannot say it."""
-    assert parse(HEAD).headers.get("content-length") is None
-    assert parse(HEAD).headers is parse(HEAD.replace(b"Length: 12", b"Length: 13")).headers
+    headers = parse(HEAD).framing.headers
+    assert headers.get("content-length") is None
+    assert headers is parse(HEAD.replace(b"Length: 12", b"Length: 13")).framing.headers
