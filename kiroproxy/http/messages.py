@@ -38,10 +38,11 @@ class Headers:
     def get(self, name: str) -> str | None:
         """The first value of ``name`` as text (latin-1, as HTTP has it), or None."""
         said = self._said
-        if name not in said:
-            value = self._first.get(_key(name))
-            said[name] = None if value is None else value.decode("latin-1")
-        return said[name]
+        if name in said:
+            return said[name]
+        value = self._first.get(_key(name))
+        said[name] = text = None if value is None else value.decode("latin-1")
+        return text
 
     def get_all(self, name: str) -> list[str]:
         """All values of ``name``, in order."""
