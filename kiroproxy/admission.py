@@ -11,23 +11,13 @@ import asyncio
 import math
 from collections import OrderedDict
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final
 
 from kiroproxy.alarms import Alarms
 from kiroproxy.errors import InternalError, Kind, RequestError, UpstreamTimeoutError
 
 RETRY_S: Final = 5.0
 _LEAST_LINE: Final = 16
-
-
-class TimeLimit(NamedTuple):
-    """How long a whole answer may take, with all its tries, and the setting that says so."""
-
-    seconds: float
-    setting: str
-
-
-NO_LIMIT: Final = TimeLimit(math.inf, "")
 
 
 class Admission:
@@ -58,19 +48,23 @@ class Admission:
             self._alarms = Alarms(asyncio.get_running_loop())
         return self._alarms
 
-    def place(self) -> _Place:
-        """One of the places for as long as the block runs. Raises RequestError (OVERLOADED)."""
-        return _Place(self)
+    def session(self, seconds: float = math.inf, setting: str = "") -> _Session:
+        """The block, cut off after ``seconds``, as ``setting`` says, or after the longest time any answer
+        may take with all its tries. Raises UpstreamTimeoutError."""
+        if self._session_s < seconds:
+            seconds, setting = self._session_s, "SESSION_TIMEOUT_MINUTES"
+        return _Session(seconds, setting, self.alarms)
 
-    def session(self, limit: TimeLimit = NO_LIMIT) -> _Session:
-        """The block, cut off after ``limit`` or the longest time any answer may take. Raises
-        UpstreamTimeoutError."""
-        if self._session_s < limit.seconds:
-            limit = TimeLimit(self._session_s, "SESSION_TIMEOUT_MINUTES")
-        return _Session(limit, self.alarms)
+    def take(self) -> bool:
+        """A place, if one is free; else ``queue`` waits for one. ``leave`` gives either back. An
+        asynchronous context manager would be shorter, and costs a request two coroutines."""
+        if 0 < self.places <= self.active:
+            return False
+        self.active += 1
+        return True
 
     async def queue(self) -> None:
-        """Wait for a place; ``leave`` gives it back. Raises RequestError (OVERLOADED)."""
+        """Wait for a place. Raises RequestError (OVERLOADED); then there is nothing to give back."""
         if len(self._line) >= max(self.places, _LEAST_LINE):
             raise _busy()
         call = asyncio.get_running_loop().create_future()
@@ -96,32 +90,15 @@ class Admission:
         self.active -= 1
 
 
-class _Place:
-    """Written out: a generator as context manager costs five times as much, twice a request."""
-
-    __slots__ = ("_admission",)
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-
-    async def __aenter__(self) -> None:
-        admission = self._admission
-        if 0 < admission.places <= admission.active:
-            await admission.queue()
-        else:
-            admission.active += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self._admission.leave()
-
-
 class _Session:
-    """``asyncio.timeout`` with our own error, and without a timer of its own."""
+    """``asyncio.timeout`` with our own error, and without a timer of its own. Written out: a generator as
+    context manager costs five times as much."""
 
-    __slots__ = ("_alarms", "_cancelling", "_is_over", "_limit", "_task")
+    __slots__ = ("_alarms", "_cancelling", "_is_over", "_seconds", "_setting", "_task")
 
-    def __init__(self, limit: TimeLimit, alarms: Alarms) -> None:
-        self._limit = limit
+    def __init__(self, seconds: float, setting: str, alarms: Alarms) -> None:
+        self._seconds = seconds
+        self._setting = setting
         self._alarms = alarms
         self._is_over = False
 
@@ -131,7 +108,7 @@ class _Session:
             raise InternalError("a session outside of a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._alarms.set(self, self._limit.seconds)
+        self._alarms.set(self, self._seconds)
 
     def ring(self) -> None:
         self._is_over = True
@@ -149,9 +126,8 @@ class _Session:
             if exc_type is asyncio.CancelledError:
                 exc_type = TimeoutError
         if exc_type is not None and issubclass(exc_type, TimeoutError):
-            limit = self._limit
             raise UpstreamTimeoutError(
-                f"The answer took longer than {limit.seconds / 60:g} minutes ({limit.setting}).",
+                f"The answer took longer than {self._seconds / 60:g} minutes ({self._setting}).",
                 phase="session",
             ) from None
 

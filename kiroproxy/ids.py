@@ -31,7 +31,7 @@ def random_bytes() -> bytes:
 def make_ordered() -> str:
     """24 hex digits that begin with the time in milliseconds: the ledger's index of them grows at its end,
     where random ones would change a page of it for nearly every row."""
-    return f"{int(time.time() * 1000):012x}{random_bytes()[:6].hex()}"
+    return (int(time.time() * 1000).to_bytes(6, "big") + random_bytes()[:6]).hex()
 
 
 def make_uuid() -> str:

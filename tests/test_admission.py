@@ -16,6 +16,17 @@ from kiroproxy.errors import Kind, RequestError, UpstreamTimeoutError
 LONG_S = 50.0
 
 
+@asynccontextmanager
+async def place(admission: Admission) -> AsyncIterator[None]:
+    """As a handler has it."""
+    if not admission.take():
+        await admission.queue()
+    try:
+        yield
+    finally:
+        admission.leave()
+
+
 class Guests:
     """Requests that hold their place until they are told to go."""
 
@@ -31,7 +42,7 @@ class Guests:
         await turns()
 
     async def _stay(self, number: int) -> None:
-        async with self.admission.place():
+        async with place(self.admission):
             self.order.append(number)
             await self._doors[number].wait()
 
@@ -93,7 +104,7 @@ async def test_waiting_is_bounded() -> None:
     async with guests(1, wait_s=0.01) as g:
         await g.come(0)
         with pytest.raises(RequestError) as caught:
-            async with g.admission.place():
+            async with place(g.admission):
                 pass
         error = caught.value
         assert (error.kind, error.retry_after_s, error.should_retry) == (
@@ -109,7 +120,7 @@ async def test_line_is_bounded() -> None:
             await g.come(number)
         assert g.admission.waiting == 16
         with pytest.raises(RequestError, match="as many requests as it may"):
-            async with g.admission.place():
+            async with place(g.admission):
                 pass
 
 
@@ -123,7 +134,7 @@ async def test_no_limit() -> None:
 async def test_session_is_cut_off() -> None:
     admission = Admission(1, LONG_S, 0.01)
     with pytest.raises(UpstreamTimeoutError, match="SESSION_TIMEOUT_MINUTES"):
-        async with admission.place():
+        async with place(admission):
             with admission.session():
                 await asyncio.Event().wait()
     assert admission.active == 0

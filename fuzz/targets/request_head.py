@@ -55,7 +55,8 @@ def _read(chunks: list[bytes]) -> tuple[Any, ...] | None:
         return None
     request = head.to_request(body.take(), "req_0", "")
     return ("request", request.method, request.path, request.query, request.headers.raw,
-            request.http_version, head.keep_alive, head.expects_continue, request.body, rest)  # fmt: skip
+            request.http_version, head.framing.keep_alive, head.framing.expects_continue,
+            request.body, rest)  # fmt: skip
 
 
 def _body(head: Any) -> SizedBody | ChunkedBody:

@@ -76,7 +76,8 @@ class Answer:
         self._fence = FenceStripper() if plan.strip_fence else None
         self._stops = StopMatcher(plan.stop_sequences) if plan.stop_sequences else None
         self._meter = Meter(plan.max_tokens)
-        self._tools = ToolAssembler(plan.tool_names, make_id)
+        self._make_id = make_id
+        self._tools: ToolAssembler | None = None  # from the first piece of a call on
         self._call_over = False  # the one call that is wanted is out
         # Text needs no step but counting.
         self._plain = not (plan.split_thinking or plan.strip_fence or plan.stop_sequences)
@@ -138,12 +139,13 @@ class Answer:
         Raises IncompleteAnswerError when it is not whole; what was kept back is lost then.
         """
         out: list[AnswerEvent] = []
-        if not self.done:
+        if not (self.done or self._plain):  # plain text keeps nothing back
             self._finish_parts(out)
         usage = self._reader.usage(self._meter.output_tokens)
-        usage.reasoning_tokens = min(self._meter.reasoning_tokens, usage.output_tokens)
-        self._seen.tool_calls = self._tools.ended
-        if not self._tools.ended:
+        if self._meter.thought:
+            usage.reasoning_tokens = min(self._meter.reasoning_tokens, usage.output_tokens)
+        self._seen.tool_calls = ended = self._tools.ended if self._tools is not None else 0
+        if not ended:
             if self._stops is not None and self._stops.hit is not None:
                 return out, Ending(Stop.STOP_SEQUENCE, usage, self._stops.hit)
             if self.done:
@@ -184,12 +186,15 @@ class Answer:
         if self._call_over:
             return
         self.content_seen = True
-        if not self._tools.busy:
+        tools = self._tools
+        if tools is None:
+            tools = self._tools = ToolAssembler(self._plan.tool_names, self._make_id)
+        if not tools.busy:
             self._flush_text(out)
             self._end_thinking(out)
             if self.done:
                 return
-        self._run_tools(out, lambda made: self._tools.feed(call_id, name, value, stop, made))
+        self._run_tools(tools, out, lambda made: tools.feed(call_id, name, value, stop, made))
         self._release_waiting(out)
 
     def _on_reasoning(self, event: kiro.KiroEvent, out: list[AnswerEvent]) -> None:
@@ -314,13 +319,18 @@ class Answer:
 
     # -- tools -------------------------------------------------------------------------------------
 
-    def _run_tools(self, out: list[AnswerEvent], step: Callable[[list[AnswerEvent]], None]) -> None:
+    def _run_tools(
+        self,
+        tools: ToolAssembler,
+        out: list[AnswerEvent],
+        step: Callable[[list[AnswerEvent]], None],
+    ) -> None:
         made: list[AnswerEvent] = []
         try:
             step(made)
         finally:  # what was good before a broken call still goes out
             if self._plan.single_call:
-                made = self._first_call(made)
+                made = self._first_call(tools, made)
             out.extend(made)
             for event in made:
                 if event[0] == TOOL_START:
@@ -328,33 +338,34 @@ class Answer:
                 elif event[0] == TOOL_INPUT:
                     self._meter.count_input(event[1])
 
-    def _first_call(self, made: list[AnswerEvent]) -> list[AnswerEvent]:
+    def _first_call(self, tools: ToolAssembler, made: list[AnswerEvent]) -> list[AnswerEvent]:
         """``made`` up to the end of the answer's first call; others are forgotten. The rest of the stream
         is still read: its end tells what the answer cost."""
         if (TOOL_END,) not in made:
             return made
         self._call_over = True
-        self._tools.forget()
+        tools.forget()
         return made[: made.index((TOOL_END,)) + 1]
 
     def _must_wait(self, event: kiro.KiroEvent, out: list[AnswerEvent]) -> bool:
         """Whether a tool call is open, so that ``event`` has to stand behind it."""
-        if not self._tools.busy:
+        tools = self._tools
+        if tools is None or not tools.busy:
             return False
-        if not self._waiting and self._settle(out):
+        if not self._waiting and self._settle(tools, out):
             return False
         if len(self._waiting) >= MAX_WAITING_EVENTS:
             raise IncompleteAnswerError("A tool call of the answer was never ended; ask again.")
         self._waiting.append(event)
         return True
 
-    def _settle(self, out: list[AnswerEvent]) -> bool:
+    def _settle(self, tools: ToolAssembler, out: list[AnswerEvent]) -> bool:
         """End the calls whose input is whole though the service did not say so; whether all were."""
-        self._run_tools(out, self._tools.settle)
-        return not self._tools.busy
+        self._run_tools(tools, out, tools.settle)
+        return not tools.busy
 
     def _release_waiting(self, out: list[AnswerEvent]) -> None:
-        if self._waiting and not self._tools.busy:
+        if self._waiting and not (self._tools and self._tools.busy):
             waiting, self._waiting = self._waiting, []
             for event in waiting:
                 if self.done:
@@ -363,8 +374,9 @@ class Answer:
 
     def _finish_parts(self, out: list[AnswerEvent]) -> None:
         """The end of the stream, for every part that may still hold something."""
-        if self._tools.busy:
-            self._run_tools(out, lambda made: self._tools.settle(made, at_end=True))
+        tools = self._tools
+        if tools is not None and tools.busy:
+            self._run_tools(tools, out, lambda made: tools.settle(made, at_end=True))
         self._release_waiting(out)
         self._flush_text(out, at_end=True)
         self._end_thinking(out)
@@ -378,7 +390,7 @@ class Answer:
             and self._fence is None
             and self._stops is None
             and self.fault is None
-            and not (self.done or self._thinking_open or self._tools.busy)
+            and not (self.done or self._thinking_open or (self._tools and self._tools.busy))
         )
 
 

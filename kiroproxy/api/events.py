@@ -45,7 +45,13 @@ class SearchHit(NamedTuple):
 
 
 class Stop(enum.Enum):
-    """Why the answer ended, in the field's own words."""
+    """Why the answer ended, in the field's own words. ``word`` is the value: to ask an enum's
+    member for ``value`` takes two calls."""
+
+    word: str
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
     END_TURN = "end_turn"
     TOOL_USE = "tool_use"

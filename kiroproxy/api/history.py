@@ -120,7 +120,8 @@ def repair(messages: list[Message]) -> list[Step]:
         steps.append(UserStep(CONTINUE))
     elif not last.asks and not last.results and last.texts != [CONTINUE]:
         last.texts.append(CONTINUE)
-    _pair(steps)
+    if len(steps) > 1 or (isinstance(last, UserStep) and last.results):
+        _pair(steps)
     return _spread_images(steps)
 
 
@@ -344,7 +345,10 @@ def _spread_images(steps: list[Step]) -> list[Step]:
 
     The assistant steps between them are empty: any words there would be imitated.
     """
-    if not any(isinstance(s, UserStep) and len(s.images) > IMAGES_PER_MESSAGE for s in steps):
+    for step in steps:  # any() would make a generator, which takes several times as long
+        if isinstance(step, UserStep) and len(step.images) > IMAGES_PER_MESSAGE:
+            break
+    else:
         return steps
     spread: list[Step] = []
     for step in steps:

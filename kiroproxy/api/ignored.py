@@ -17,8 +17,9 @@ class Ignored(set[str]):
     """What a parser notes on its way: the names of fields without effect, and the blocks that have to
     be completed (``Turn.unfinished``)."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    __slots__ = ("unfinished",)
+
+    def __init__(self) -> None:  # a new set is empty without being told
         self.unfinished: list[Unfinished] = []
 
 

@@ -117,7 +117,7 @@ def hosted_result(call_id: str, words: str, *, failed: bool = False) -> ToolResu
 def with_past_in_words(turn: Turn) -> Turn:
     """``turn`` for a model that has no search: one that stood in the history as a call would be called
     again, and the client cannot run it. Its findings stay, as words."""
-    if not any(_is_hosted(block) for message in turn.messages for block in message.blocks):
+    if not _has_hosted(turn.messages):
         return turn
     queries: dict[str, str] = {}
     messages = [
@@ -127,6 +127,14 @@ def with_past_in_words(turn: Turn) -> Turn:
         for message in turn.messages
     ]
     return replace(turn, messages=messages)
+
+
+def _has_hosted(messages: list[Message]) -> bool:
+    for message in messages:  # any() would make a generator, which takes several times as long
+        for block in message.blocks:
+            if type(block) is ToolUse and _is_hosted(block):
+                return True
+    return False
 
 
 def _is_hosted(block: Block) -> bool:

@@ -87,7 +87,9 @@ class After(enum.Enum):
 
 def on_offer(turn: Turn) -> WebSearch | None:
     """The search that the model decides about in this turn, if there is one."""
-    return turn.web_search if turn.tool_choice.kind is not ToolChoiceKind.NONE else None
+    if turn.web_search is None or turn.tool_choice.kind is ToolChoiceKind.NONE:
+        return None
+    return turn.web_search
 
 
 def offering(turn: Turn, search: WebSearch) -> Turn:

@@ -35,13 +35,14 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from kiroproxy.api.history import AssistantStep, UserStep, repair
+from kiroproxy.api.history import Answer, AssistantStep, UserStep, repair
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.signatures import is_placeholder
 from kiroproxy.api.tokens import estimate_turn
 from kiroproxy.api.tools import DESCRIPTION_CHARS, Declared, ToolNames
 from kiroproxy.api.turn import (
     Document,
+    Image,
     Reasoning,
     Text,
     Thinking,
@@ -61,6 +62,11 @@ DEFAULT_EFFORT: Final = "high"  # what Anthropic's API takes when none is given
 _LEAST_BUDGET: Final = 1024
 _MOST_BUDGET: Final = 24_576  # longer thinking was seen to be refused or ignored
 _TAGGED_MODELS: Final = ("claude", "auto")
+
+# Members as globals: on Python 3.11 to look one up in its enum takes a thousand instructions.
+_OFF: Final = ThinkingKind.OFF
+_ADAPTIVE: Final = ThinkingKind.ADAPTIVE
+_NO_TOOL: Final = ToolChoiceKind.NONE
 
 _UNFIT_FILE_NAME: Final = re.compile(r"[^a-zA-Z0-9()\[\] -]+| {2,}")
 _FILE_NAME_CHARS: Final = 100
@@ -129,17 +135,21 @@ def build(
 class _Builder:
     """One pass over one Turn."""
 
+    __slots__ = ("_conversation", "_declared", "_fields", "_model", "_names", "_tags", "_turn")
+
     def __init__(
         self, turn: Turn, model: ModelInfo, description_chars: int, conversation: str
     ) -> None:
         self._turn = turn
         self._conversation = conversation or conversation_id(turn)
         self._model = model
-        self._names = ToolNames(tool.name for tool in turn.tools)
+        self._names = ToolNames([tool.name for tool in turn.tools])
         self._declared = Declared(description_chars)
-        self._fields = self._native_fields()
-        self._tags = self._thinking_tags() if self._fields is None else ""
-        self._name_ignored()
+        thinks = turn.thinking.kind is not _OFF
+        self._fields = self._native_fields() if thinks else None
+        self._tags = self._thinking_tags() if thinks and self._fields is None else ""
+        if turn.thinking.effort:
+            self._name_ignored()
 
     def build(self) -> KiroRequest:
         steps = repair(self._turn.messages)
@@ -165,24 +175,19 @@ class _Builder:
     def _name_ignored(self) -> None:
         turn = self._turn
         # Tags take a budget or an effort; without thinking there is no place for an effort at all.
-        spoken = self._fields is not None or turn.thinking.kind is ThinkingKind.ADAPTIVE
-        if turn.thinking.effort and not spoken:
+        if self._fields is None and turn.thinking.kind is not _ADAPTIVE:
             self._ignore("output_config.effort")
 
     # --- thinking ---
 
     def _native_fields(self) -> dict[str, Any] | None:
         thinking = self._turn.thinking
-        if thinking.kind is ThinkingKind.OFF:
-            return None
         budget = thinking.budget_tokens if thinking.kind is ThinkingKind.BUDGET else 0
         wish = Wish(thinking.effort, budget, thinking.omit, self._turn.max_tokens)
         return native_fields(self._model.fields_schema, wish)
 
     def _thinking_tags(self) -> str:
-        """Tags for models without native thinking; empty when off or when the client wrote them."""
-        if self._turn.thinking.kind is ThinkingKind.OFF:
-            return ""
+        """Tags for models without native thinking."""
         if not self._model.id.startswith(_TAGGED_MODELS):
             self._ignore("thinking")
             return ""
@@ -200,11 +205,12 @@ class _Builder:
         return names
 
     def _declare(self, used: dict[str, None]) -> None:
-        nothing_new = self._turn.tool_choice.kind is ToolChoiceKind.NONE
-        for tool in self._turn.tools:
-            sent = self._names.upstream(tool.name)
-            if not nothing_new or sent in used:
-                self._declared.add(tool, sent)
+        if self._turn.tools:
+            nothing_new = self._turn.tool_choice.kind is _NO_TOOL
+            for tool in self._turn.tools:
+                sent = self._names.upstream(tool.name)
+                if not nothing_new or sent in used:
+                    self._declared.add(tool, sent)
         for sent in used:
             self._declared.add_past(sent)
 
@@ -226,9 +232,9 @@ class _Builder:
         return wire.user_message(
             _content(step.texts),
             self._model.id,
-            images=[wire.image(image.format, image.data) for image in step.images],
+            images=_images(step.images) if step.images else None,
             documents=_documents(step.documents) if step.documents else None,
-            results=[wire.tool_result(a.id, a.text, is_error=a.is_error) for a in step.answers],
+            results=_results(step.answers) if step.answers else None,
             tools=tools,
         )
 
@@ -252,18 +258,19 @@ class _Builder:
     def _current(self, step: UserStep) -> wire.Part:
         """The message to answer. What holds for this answer alone stands at its end, so that the history
         of the next turn begins with the history of this one."""
-        step.texts += self._requests()
-        return self._user(step, self._declared.specs)
-
-    def _requests(self) -> list[str]:
-        wishes: list[str] = []
         if self._turn.output_schema is not None:
-            wishes.append(
+            step.texts.append(
                 "Answer with one JSON value that fits this JSON schema. Write the bare JSON: no other "
                 f"words, no code fence.\n{orjson.dumps(self._turn.output_schema).decode()}"
             )
+        if self._turn.tools or self._declared.specs:
+            step.texts += self._tool_wishes()
+        return self._user(step, self._declared.specs)
+
+    def _tool_wishes(self) -> list[str]:
+        wishes: list[str] = []
         choice = self._turn.tool_choice
-        if choice.kind is ToolChoiceKind.NONE and self._declared.specs:
+        if choice.kind is _NO_TOOL and self._declared.specs:
             wishes.append("Answer without calling a tool.")
         elif choice.kind is ToolChoiceKind.ANY and self._turn.tools:
             wishes.append("Answer by calling one of your tools.")
@@ -282,7 +289,7 @@ class _Builder:
             input_tokens=estimate_turn(turn),
             context_window=self._model.max_input_tokens,
             split_thinking=bool(self._tags),
-            show_thinking=turn.thinking.kind is not ThinkingKind.OFF and not turn.thinking.omit,
+            show_thinking=turn.thinking.kind is not _OFF and not turn.thinking.omit,
             tool_names=self._names.renamed(),
             stop_sequences=turn.stop_sequences,
             max_tokens=turn.max_tokens,
@@ -306,6 +313,14 @@ def thinking_tags(thinking: Thinking) -> str:
 def _content(texts: list[str]) -> str:
     text = texts[0] if len(texts) == 1 else "\n\n".join(filter(None, texts))
     return text or BLANK
+
+
+def _images(images: list[Image]) -> list[wire.Part]:
+    return [wire.image(image.format, image.data) for image in images]
+
+
+def _results(answers: list[Answer]) -> list[wire.Part]:
+    return [wire.tool_result(a.id, a.text, is_error=a.is_error) for a in answers]
 
 
 def _documents(documents: list[Document]) -> list[wire.Part]:

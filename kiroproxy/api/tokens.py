@@ -88,7 +88,9 @@ def estimate_turn(turn: Turn) -> int:
     """Tokens of the whole prompt: system, tools, messages. At least 1."""
     tokens = sum(map(estimate_text, turn.system))
     for message in turn.messages:
-        tokens += MESSAGE_TOKENS + sum(map(estimate_block, message.blocks))
+        tokens += MESSAGE_TOKENS
+        for block in message.blocks:
+            tokens += estimate_text(block.text) if type(block) is Text else estimate_block(block)
     if turn.tools:
         tokens += TOOLS_TOKENS
     for tool in turn.tools:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from kiroproxy.api.schemas import EMPTY_SCHEMA, fit_schema
@@ -28,12 +28,14 @@ _HASH_CHARS: Final = 8
 class ToolNames:
     """The names of one request: declared ones first, then those that only its history knows."""
 
-    def __init__(self, declared: Iterable[str]) -> None:
+    __slots__ = ("_folded", "_taken", "_upstream")
+
+    def __init__(self, declared: Sequence[str]) -> None:
         self._upstream: dict[str, str] = {}
         self._taken: set[str] = set()
         self._folded: dict[str, str] = {}
-        if names := list(dict.fromkeys(declared)):
-            self._declare(names)
+        if declared:
+            self._declare(list(dict.fromkeys(declared)))
 
     def _declare(self, names: list[str]) -> None:
         self._upstream = {name: name for name in names if _FIT.fullmatch(name)}
@@ -62,6 +64,8 @@ class ToolNames:
     def renamed(self) -> dict[str, str]:
         """Sent name → client's name, for changed names only; a declared name wins its sent name."""
         back: dict[str, str] = {}
+        if not self._upstream:
+            return back
         for name, sent in self._upstream.items():
             back.setdefault(sent, name)
         return {sent: name for sent, name in back.items() if sent != name}
@@ -98,6 +102,8 @@ def shortened(name: str, salt: int = 0) -> str:
 
 class Declared:
     """What goes into the request for its tools: ``specs``, and ``moved`` texts for the system prompt."""
+
+    __slots__ = ("_description_chars", "_names", "moved", "specs")
 
     def __init__(self, description_chars: int = DESCRIPTION_CHARS) -> None:
         self._description_chars = description_chars

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 
 @dataclass(slots=True)
@@ -105,10 +105,14 @@ class ToolChoiceKind(enum.Enum):
     NAMED = "named"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ToolChoice:
     kind: ToolChoiceKind = ToolChoiceKind.AUTO
     name: str = ""
+
+
+AUTO: Final = ToolChoice()
+"""What nearly every request wants."""
 
 
 class ThinkingKind(enum.Enum):
@@ -161,7 +165,7 @@ class Turn:
     messages: list[Message]
     system: list[str] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
-    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    tool_choice: ToolChoice = AUTO
     thinking: Thinking = field(default_factory=Thinking)
     max_tokens: int | None = None
     stop_sequences: tuple[str, ...] = ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from kiroproxy import logs
-from kiroproxy.admission import Admission, TimeLimit
+from kiroproxy.admission import Admission
 from kiroproxy.api.complexity import is_complex
 from kiroproxy.api.density import Hold
 from kiroproxy.api.encoder import AnswerFold, StreamEncoder
@@ -132,13 +133,17 @@ class AnswerHandler:
         if self._serving.strict:
             refuse_ignored(turn)
         await self._serving.system_prompt.apply(turn)
-        async with self._admission.place():
+        if not self._admission.take():
+            await self._admission.queue()
+        try:
             if turn.unfinished:
                 await self._finisher.finish(turn)
             if turn.stream:
                 await self._stream(request, exchange, turn, trace, said)
                 return None
             return await self._whole(request, turn, trace, said)
+        finally:
+            self._admission.leave()
 
     async def _stream(
         self,
@@ -162,7 +167,7 @@ class AnswerHandler:
         delivery = StreamDelivery(exchange, sse, encoder, headers)
         held = HeldStreamDelivery(delivery) if self._serving.whole_streams else None
         try:
-            with self._admission.session(self._limit(turn)):
+            with self._admission.session(*self._limit(turn)):
                 outcome = await self._relay.answer(turn, recorded(held or delivery, said), trace)
             if held is not None:
                 held.release()
@@ -190,21 +195,21 @@ class AnswerHandler:
     ) -> Response:
         headers = AnswerHeaders(turn, strict=self._serving.strict)
         answer_id = self._dialect.make_id(request.id)
-        created = self._now()
-        delivery = WholeDelivery(lambda: self._dialect.fold(answer_id, turn, created), headers)
-        with self._admission.session(self._limit(turn)):
+        delivery = WholeDelivery(partial(self._dialect.fold, answer_id, turn, self._now()), headers)
+        with self._admission.session(*self._limit(turn)):
             outcome = await self._relay.answer(turn, recorded(delivery, said), trace)
         response = json_response(200, delivery.finish(outcome.ending), headers.items)
         self._journal.answered(trace, outcome.ending, outcome.doubtful)
         return response
 
-    def _limit(self, turn: Turn) -> TimeLimit:
+    def _limit(self, turn: Turn) -> tuple[float, str]:
+        """How many seconds the whole answer may take, and the setting that says so."""
         limits = self._serving.limits
         if turn.stream:
-            return TimeLimit(limits.stream_s, "STREAM_REQUEST_TIMEOUT_MINUTES")
+            return limits.stream_s, "STREAM_REQUEST_TIMEOUT_MINUTES"
         if is_complex(turn):
-            return TimeLimit(limits.complex_s, "REQUEST_TIMEOUT_MINUTES")
-        return TimeLimit(limits.simple_s, "SIMPLE_REQUEST_TIMEOUT_MINUTES")
+            return limits.complex_s, "REQUEST_TIMEOUT_MINUTES"
+        return limits.simple_s, "SIMPLE_REQUEST_TIMEOUT_MINUTES"
 
     def _now(self) -> int:
         return int(self._clock.wall())

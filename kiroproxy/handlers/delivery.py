@@ -23,6 +23,15 @@ _MOST_CHARS = 100
 
 
 @functools.lru_cache(maxsize=256)
+def _who(account_id: str, model_id: str) -> tuple[RawHeader, RawHeader]:
+    """The headers that name them. Always the same objects, so that whoever encodes them finds what it has
+    made of them before by a look."""
+    return (
+        (b"x-kiroproxy-account", _shown(account_id)),
+        (b"x-kiroproxy-model", _shown(model_id)),
+    )
+
+
 def _shown(name: str) -> bytes:
     return _NOT_A_NAME.sub("?", name).encode("ascii")
 
@@ -40,23 +49,20 @@ class AnswerHeaders:
         self._strict = strict
         self.items = list(base)
         self._fixed = len(self.items)
-        self.items += self._ignored()
+        if turn.ignored:
+            self.items += self._ignored()
 
     def set(self, account_id: str, model_id: str) -> None:
         """The try that is under way; the last one counts. Its model may have added to what is ignored.
         Raises RequestError in strict mode."""
         if self._strict:
             refuse_ignored(self._turn)
-        self.items[self._fixed :] = [
-            *self._ignored(),
-            (b"x-kiroproxy-account", _shown(account_id[:_MOST_CHARS])),
-            (b"x-kiroproxy-model", _shown(model_id[:_MOST_CHARS])),
-        ]
+        ignored = self._ignored() if self._turn.ignored else ()
+        who = _who(account_id[:_MOST_CHARS], model_id[:_MOST_CHARS])
+        self.items[self._fixed :] = (*ignored, *who)
 
     def _ignored(self) -> list[RawHeader]:
         """Nothing is dropped in silence."""
-        if not self._turn.ignored:
-            return []
         names = (_NOT_A_NAME.sub("?", name)[:60] for name in self._turn.ignored[:_MOST_NAMES])
         return [(b"x-kiroproxy-ignored", ", ".join(names).encode("ascii"))]
 

@@ -20,7 +20,18 @@ from kiroproxy.http.line import ClientLine
 from kiroproxy.http.responses import CONTINUE
 from kiroproxy.http.router import Handler
 from kiroproxy.http.shared import Shared
-from kiroproxy.http.states import READING, State, Step
+from kiroproxy.http.states import (
+    ACTIVE,
+    ASKED,
+    BEGUN,
+    BODY,
+    HEAD,
+    IDLE,
+    KEPT,
+    LINGER,
+    READING,
+    Step,
+)
 
 __all__ = ["Connection", "Exchange"]
 
@@ -50,9 +61,9 @@ class Connection(ClientLine):
     # --- the event loop's calls ---
 
     def data_received(self, data: bytes) -> None:
-        if self._ahead or self._state is State.ACTIVE:
+        if self._ahead or self._state is ACTIVE:
             self._hold(data)
-        elif self._state is State.LINGER:
+        elif self._state is LINGER:
             self._still_coming(len(data))
         else:
             self._read(data)
@@ -81,15 +92,15 @@ class Connection(ClientLine):
         were answered on the spot (refusals) it waits for others to have their turn."""
         turns = _TURNS
         while data and self._state in READING:
-            if self._state is State.IDLE:
+            if self._state is IDLE:
                 turns -= 1
                 if turns < 0:
                     self._shared.loop.call_soon(self._read_ahead)
                     break
             incoming = self._incoming
-            if incoming is not None and self._state is State.BODY:
+            if incoming is not None and self._state is BODY:
                 data = self._read_body(incoming, data)
-            elif self._state is State.IDLE and self.flow.write_paused:
+            elif self._state is IDLE and self.flow.write_paused:
                 break  # it does not read its last answer; no further one shall pile up
             else:
                 data = self._read_head(data)
@@ -114,22 +125,22 @@ class Connection(ClientLine):
 
     def _enter_head(self) -> bool:
         """Whether these were the request's first bytes."""
-        if self._state is not State.IDLE:
+        if self._state is not IDLE:
             return False
-        self._step(Step.BYTES)
+        self._step(BEGUN)
         if self.is_known:
             self._shared.guests.work(self)
         return True
 
     def _take_head(self, incoming: Incoming, head: RequestHead, rest: bytes) -> bytes:
         """Decide on a whole head; returns what is left of the bytes behind it."""
-        self._keep = self._keep and head.keep_alive
+        self._keep = self._keep and head.framing.keep_alive
         refusal = incoming.admit(head, self, self.peer, len(rest))
         if refusal is not None:
             return self._refuse(incoming, refusal)
         if head.is_whole(len(rest)):
             return self._take_whole(incoming, head, rest)
-        if head.expects_continue and not rest:
+        if head.framing.expects_continue and not rest:
             if incoming.match.error is not None:
                 return self._refuse(incoming, incoming.match.error)
             self.sent_bytes += len(CONTINUE)
@@ -164,7 +175,7 @@ class Connection(ClientLine):
     # --- what came ahead ---
 
     def _hold(self, data: bytes) -> None:
-        if self._state is State.ACTIVE or self._state is State.IDLE:
+        if self._state is ACTIVE or self._state is IDLE:
             if not self._shared.guests.take(len(data), is_known=self.is_known):
                 self._drop_unheld()
                 return
@@ -176,7 +187,7 @@ class Connection(ClientLine):
 
     def _read_ahead(self) -> None:
         """Go on with what came while the last request was being answered."""
-        if self._ahead and self._state is State.IDLE and not self.flow.write_paused:
+        if self._ahead and self._state is IDLE and not self.flow.write_paused:
             data = bytes(self._ahead)
             self._drop_ahead()
             self.flow.resume_reading()
@@ -184,7 +195,7 @@ class Connection(ClientLine):
 
     def _drop_unheld(self) -> None:
         """There is no room for what came ahead. What comes behind a gap must never be read."""
-        if self._state is State.IDLE:
+        if self._state is IDLE:
             self.kill()
         self._keep = False
         self.flow.pause_reading()
@@ -223,7 +234,7 @@ class Connection(ClientLine):
 
     def _open(self, incoming: Incoming, body: bytes) -> Exchange:
         request = incoming.request(body, self.peer)
-        self._step(Step.REQUEST)
+        self._step(ASKED)
         self._deadline.never()
         match = incoming.match
         exchange = Exchange(self, request, match.params, self._shared.date, match.api)
@@ -257,11 +268,11 @@ class Connection(ClientLine):
 
     def _complete(self) -> None:
         """The answer is out and its handler is through."""
-        if self._state is not State.ACTIVE:
+        if self._state is not ACTIVE:
             return  # the connection has ended in the meantime
         if not self.must_close:
             self._drop_request()
-            self._step(Step.KEEP)
+            self._step(KEPT)
             if not (self.is_known and self.flow.write_paused):
                 self._shared.guests.wait(self)
             self._deadline.expire_in(self._shared.limits.idle_timeout_s)
@@ -297,7 +308,7 @@ class Connection(ClientLine):
 
     def make_room(self) -> None:
         """As a line does; also in the middle of an answer, for a stranger who has asked for more ahead."""
-        if self._state is State.ACTIVE:
+        if self._state is ACTIVE:
             self.kill()
         else:
             super().make_room()
@@ -307,7 +318,7 @@ class Connection(ClientLine):
         still does after its answer is not the client's business."""
         exchange = self._exchange
         if exchange is None or exchange.finished:
-            if self._state is State.HEAD or self._state is State.BODY:
+            if self._state is HEAD or self._state is BODY:
                 self._tell_gone("the connection of an unfinished request is gone")
             return False
         exchange.lose()
@@ -323,8 +334,8 @@ class Connection(ClientLine):
             _log.debug(event, extra={"fields": fields})
 
     def _on_deadline(self) -> None:
-        if self._incoming is None or self._state not in (State.HEAD, State.BODY):
+        if self._incoming is None or self._state not in (HEAD, BODY):
             super()._on_deadline()
             return
-        late = "headers" if self._state is State.HEAD else "body"
+        late = "headers" if self._state is HEAD else "body"
         self._refuse(self._incoming, RequestError(_SLOW % late, kind=Kind.REQUEST_TIMEOUT))

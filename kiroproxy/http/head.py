@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import h11
 
@@ -31,19 +31,21 @@ _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH_LINE: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})\r\n")
 MAX_KNOWN_HEADS: Final = 256
 MAX_KNOWN_HEAD_BYTES: Final = 8 * 1024
-"""Bounds of what is remembered, over all connections: 2 MB at the worst."""
+"""Bounds of what is remembered, over all connections: 4 MB at the worst, in bytes and as text."""
 _FRAMING_NAMES: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"expect"}
 )
 
 
-class Framing(NamedTuple):
-    """What a head says but for its length: ``RequestHead``'s fields of the same names."""
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """What a head says but for its length; requests that say the same share it."""
 
     method: str
     path: str
     query: str
     headers: Headers
+    """Without the length."""
     http_version: str
     is_chunked: bool
     length: int
@@ -55,17 +57,10 @@ class Framing(NamedTuple):
 
 @dataclass(slots=True)
 class RequestHead:
-    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED; ``headers`` are all others, and
-    shared with other requests that have the same."""
+    """A parsed head. ``body_bytes`` is the announced length, or CHUNKED."""
 
-    method: str
-    path: str
-    query: str
-    headers: Headers
-    http_version: str
+    framing: Framing
     body_bytes: int
-    keep_alive: bool
-    expects_continue: bool
     problem: KiroProxyError | None = None
     """Well-formed, but nothing we serve; the answer can still be in the route's dialect."""
 
@@ -75,16 +70,28 @@ class RequestHead:
 
     def to_request(self, body: bytes, request_id: str, peer: str) -> Request:
         """What the handler sees."""
+        said = self.framing
         return Request(
-            self.method,
-            self.path,
-            self.query,
-            self.headers,
+            said.method,
+            said.path,
+            said.query,
+            said.headers,
             body,
             request_id,
             peer,
-            self.http_version,
+            said.http_version,
         )
+
+
+def whole_head(data: bytes, limits: HttpLimits) -> tuple[RequestHead, bytes] | None:
+    """The head that ``data`` begins with and the bytes behind it, or None when it does not end there.
+    Raises RequestError. The usual case: one read, and nothing to gather."""
+    data = data.lstrip(b"\r\n")
+    end = data.find(_HEAD_END)
+    if end < 0:
+        return None
+    end += len(_HEAD_END)
+    return _parse(data[:end], limits), data[end:]
 
 
 class HeadReader:
@@ -105,17 +112,17 @@ class HeadReader:
     def feed(self, data: bytes) -> tuple[RequestHead, bytes] | None:
         """The head and the bytes behind it, or None for more. Raises RequestError; it is final then."""
         if not self._buffer:
+            found = whole_head(data, self._limits)
+            if found is not None:
+                return found
             data = data.lstrip(b"\r\n")
-            end = data.find(_HEAD_END)
-            if end >= 0:  # the usual case: one read, no copying together
-                return self._parse(data[: end + 4]), data[end + 4 :]
         self._buffer += data
         end = self._buffer.find(_HEAD_END, self._searched)
         if end < 0:
             self._check_unfinished()
             return None
         whole = bytes(self._buffer)
-        return self._parse(whole[: end + 4]), whole[end + 4 :]
+        return _parse(whole[: end + 4], self._limits), whole[end + 4 :]
 
     def _check_unfinished(self) -> None:
         """Refuse now what cannot become a head, instead of waiting for its end."""
@@ -128,24 +135,30 @@ class HeadReader:
             raise _bare_lf()
         self._searched = max(len(buffer) - 3, 0)
 
-    def _parse(self, head: bytes) -> RequestHead:
-        limits = self._limits
-        if len(head) > limits.max_head_bytes or head.count(b"\n") - 2 > limits.max_header_lines:
-            raise _too_large(limits)
-        length = _LENGTH_LINE.search(head)
-        if length is None or head.lower().count(b"content-length") != 1:
-            framing = _judged(head)
-            return _to_head(framing, framing.length, limits)
+
+def _parse(head: bytes, limits: HttpLimits) -> RequestHead:
+    if len(head) > limits.max_head_bytes or head.count(b"\n") - 2 > limits.max_header_lines:
+        raise _too_large(limits)
+    if len(head) > MAX_KNOWN_HEAD_BYTES:
+        framing = _judge(head)
+        return _to_head(framing, framing.length, limits)
+    length = _LENGTH_LINE.search(head)
+    if length is not None:
         at, end = length.span(1)
-        return _to_head(_judged(head[:at] + b"0" + head[end:]), int(length[1]), limits)
+        lengthless = _known_lengthless(head[:at] + b"0" + head[end:])
+        if lengthless is not None:
+            return _to_head(lengthless, int(length[1]), limits)
+    framing = _known(head)
+    return _to_head(framing, framing.length, limits)
 
 
-def _judged(head: bytes) -> Framing:
-    """Raises RequestError."""
-    return _known(head) if len(head) <= MAX_KNOWN_HEAD_BYTES else _judge(head)
+def _judge_lengthless(head: bytes) -> Framing | None:
+    """Of a head whose length was taken out. None: there is more than one, so that its digits matter."""
+    return _judge(head) if head.lower().count(b"content-length") == 1 else None
 
 
 def _judge(head: bytes) -> Framing:
+    """Raises RequestError."""
     if head.count(b"\n") != head.count(b"\r\n"):
         raise _bare_lf()
     if b"\r\n " in head or b"\r\n\t" in head:
@@ -153,7 +166,9 @@ def _judge(head: bytes) -> Framing:
     return _to_framing(_grammar(head))
 
 
-_known = functools.lru_cache(maxsize=MAX_KNOWN_HEADS)(_judge)  # errors are not remembered
+# Errors are not remembered. Heads that never had a length are a GET's and the like: fewer are worth it.
+_known_lengthless = functools.lru_cache(maxsize=MAX_KNOWN_HEADS // 4 * 3)(_judge_lengthless)
+_known = functools.lru_cache(maxsize=MAX_KNOWN_HEADS // 4)(_judge)
 
 
 def _grammar(head: bytes) -> h11.Request:
@@ -201,16 +216,7 @@ def _to_framing(event: h11.Request) -> Framing:
 def _to_head(framing: Framing, length: int, limits: HttpLimits) -> RequestHead:
     """``framing`` with the length of this very request."""
     body_bytes = CHUNKED if framing.is_chunked else length
-    head = RequestHead(
-        framing.method,
-        framing.path,
-        framing.query,
-        framing.headers,
-        framing.http_version,
-        body_bytes,
-        framing.keep_alive,
-        framing.expects_continue,
-    )
+    head = RequestHead(framing, body_bytes)
     if body_bytes > limits.max_body_bytes or framing.codings:
         head.problem = _problem(framing.codings, body_bytes, limits)
     return head

@@ -12,7 +12,7 @@ from typing import Final
 from kiroproxy.errors import Kind, KiroProxyError, RequestError
 from kiroproxy.http.body import BodyReader, ChunkedBody, SizedBody, too_large
 from kiroproxy.http.guests import Guest
-from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead
+from kiroproxy.http.head import CHUNKED, HeadReader, RequestHead, whole_head
 from kiroproxy.http.messages import Headers, Request
 from kiroproxy.http.router import Check, Match
 from kiroproxy.http.shared import Shared
@@ -48,7 +48,7 @@ class Incoming:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._reader = HeadReader(shared.limits)
+        self._reader: HeadReader | None = None  # of a head that comes in pieces
         self.head: RequestHead | None = None
         self.match = _NO_MATCH
         self._body: BodyReader | None = None
@@ -57,17 +57,23 @@ class Incoming:
     @property
     def begun(self) -> bool:
         """Something of it has come; line ends ahead of it do not count."""
-        return self.head is not None or not self._reader.empty
+        return self.head is not None or (self._reader is not None and not self._reader.empty)
 
     def read_head(self, data: bytes, *, is_known: bool) -> tuple[RequestHead, bytes] | None:
         """The head and the bytes behind it, or None while it goes on. Raises KiroProxyError."""
-        found = self._reader.feed(data)
-        if found is not None:
-            del self._reader  # and the bytes it gathered
-            self.head = head = found[0]
-            self.match = self._shared.router.match(head.method, head.path, head.headers)
-        elif not self._reader.empty:
-            self.hold(len(data), is_known=is_known)
+        found = whole_head(data, self._shared.limits) if self._reader is None else None
+        if found is None:
+            if self._reader is None:
+                self._reader = HeadReader(self._shared.limits)
+            found = self._reader.feed(data)
+            if found is None:
+                if not self._reader.empty:
+                    self.hold(len(data), is_known=is_known)
+                return None
+            self._reader = None  # and the bytes it gathered
+        self.head = found[0]
+        said = self.head.framing
+        self.match = self._shared.router.match(said.method, said.path, said.headers)
         return found
 
     def admit(
@@ -75,12 +81,14 @@ class Incoming:
     ) -> KiroProxyError | None:
         """Why not to go on behind the head; ``here_bytes`` of what follows have come already. What the
         route does not let in, but is here as a whole, becomes a match without a handler."""
+        check = self.match.check
+        if check is None:
+            return head.problem
         is_whole = head.is_whole(here_bytes)
-        was_known = guest.is_known
-        denied = None
         # Of a request that is here as a whole the route is asked once a connection: its handler asks too.
-        if self.match.check is not None and not (is_whole and was_known):
-            denied = self._maybe_denied(self.match.check, guest, peer)
+        if is_whole and guest.is_known:
+            return head.problem
+        denied = self._maybe_denied(check, guest, peer)
         if denied is not None:
             if not is_whole:
                 return denied
@@ -126,7 +134,7 @@ class Incoming:
         return data[:size_bytes]
 
     def _keeps_body(self, head: RequestHead) -> bool:
-        return self.match.handler is not None and head.method in _WITH_BODY
+        return self.match.handler is not None and head.framing.method in _WITH_BODY
 
     def _most_bytes(self, *, keeps: bool) -> int:
         limits = self._shared.limits

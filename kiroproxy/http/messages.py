@@ -18,11 +18,13 @@ def _key(name: str) -> bytes:
 class Headers:
     """An ordered list of ``(lower-case name, value)`` byte pairs with look-up by name. Never changed."""
 
-    __slots__ = ("_first", "raw")
+    __slots__ = ("_first", "_said", "raw")
 
     def __init__(self, raw: Iterable[RawHeader] = ()) -> None:
         self.raw: list[RawHeader] = [(name.lower(), value) for name, value in raw]
         self._first = dict(reversed(self.raw))
+        # What was asked for, as text: requests with the same head share it and ask the same of it.
+        self._said: dict[str, str | None] = {}
 
     @classmethod
     def lowered(cls, raw: list[RawHeader]) -> Headers:
@@ -30,12 +32,17 @@ class Headers:
         headers = cls.__new__(cls)
         headers.raw = raw
         headers._first = dict(reversed(raw))
+        headers._said = {}
         return headers
 
     def get(self, name: str) -> str | None:
         """The first value of ``name`` as text (latin-1, as HTTP has it), or None."""
+        said = self._said
+        if name in said:
+            return said[name]
         value = self._first.get(_key(name))
-        return None if value is None else value.decode("latin-1")
+        said[name] = text = None if value is None else value.decode("latin-1")
+        return text
 
     def get_all(self, name: str) -> list[str]:
         """All values of ``name``, in order."""

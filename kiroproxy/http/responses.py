@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -84,8 +83,24 @@ def _line(name: bytes, value: bytes) -> bytes:
     return line
 
 
-_SHORT_BYTES: Final = 128
-_known_line: Final = functools.lru_cache(maxsize=512)(_line)  # most answers have the same few
+MAX_KNOWN: Final = 256
+MAX_KNOWN_BYTES: Final = 1024
+"""Bounds of what is remembered; parts of it come from clients."""
+_known_lines: Final[dict[tuple[int, tuple[RawHeader, ...]], bytes]] = {}
+
+
+def _lines(status: int, headers: tuple[RawHeader, ...]) -> bytes:
+    """Status line and header lines. Most answers have the same few, so they are found as a whole."""
+    known = _known_lines.get((status, headers))
+    if known is not None:
+        return known
+    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+    lines = first + b"".join(_line(name, value) for name, value in headers)
+    if len(lines) <= MAX_KNOWN_BYTES:
+        if len(_known_lines) >= MAX_KNOWN:
+            _known_lines.clear()
+        _known_lines[status, headers] = lines
+    return lines
 
 
 def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> bytes:
@@ -95,9 +110,4 @@ def encode_head(status: int, headers: Iterable[RawHeader], *prebuilt: bytes) -> 
     Raises InternalError when a header would break out of its line; its value is not shown, for it
     may be a secret.
     """
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
-    for name, value in headers:
-        lines.append(_known_line(name, value) if len(value) <= _SHORT_BYTES else _line(name, value))
-    lines += prebuilt
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"".join((_lines(status, tuple(headers)), *prebuilt, b"\r\n"))

@@ -129,9 +129,18 @@ class Router:
             for key, resource in self._fixed.items()
             for method in resource.methods
         }
+        # Paths as nearly every client writes them: found without being taken apart.
+        self._written = {
+            (method, "/" + "/".join(key)): match
+            for (method, key), match in self._known.items()
+            if not (method == "GET" and key in WEBSOCKET_PATHS)
+        }
 
     def match(self, method: str, path: str, headers: Headers) -> Match:
         """Never fails: what cannot be served comes back as a Match with an error."""
+        written = self._written.get((method, path))
+        if written is not None:
+            return written
         segments = _known_path(path) if len(path) <= MAX_KNOWN_PATH else split_path(path)
         if segments in WEBSOCKET_PATHS and _wants_websocket(method, headers):
             return _upgrade_required()

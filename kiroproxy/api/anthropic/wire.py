@@ -49,7 +49,7 @@ def message_fields(message_id: str, model: str, usage: Usage, content: list[Any]
 
 def ending_fields(ending: Ending) -> dict[str, Any]:
     """How it ended."""
-    return {"stop_reason": ending.stop.value, "stop_sequence": ending.stop_sequence}
+    return {"stop_reason": ending.stop.word, "stop_sequence": ending.stop_sequence}
 
 
 def search_blocks(

@@ -238,7 +238,7 @@ def test_found_tools_are_told_by_the_names_the_model_knows() -> None:
     (words,) = result.content
     assert isinstance(words, Text)
     name = words.text.removeprefix("These tools can be called now: ")
-    assert ToolNames(tool.name for tool in turn.tools).renamed() == {name: long}
+    assert ToolNames([tool.name for tool in turn.tools]).renamed() == {name: long}
 
 
 def test_tools_as_input_items() -> None:
