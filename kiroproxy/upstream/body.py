@@ -108,8 +108,8 @@ class ChunkedReader:
     Only a cut size line, CRLF or trailer is carried over to the next read; payload never is.
 
     A size line seen before is found again by its very bytes, CRLF included, without looking for its
-    end. How many bytes to look for is a guess: as many as the one before had. A shorter line is found by it only where
-    the read ends with that line, so that nothing behind it can be missed.
+    end. How many bytes to look for is a guess: as many as the one before had. A shorter line is found by
+    it only where the read ends with that line, so that nothing behind it can be missed.
     """
 
     __slots__ = (
