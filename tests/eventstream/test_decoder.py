@@ -18,7 +18,7 @@ from kiroproxy.errors import (
     TruncatedStreamError,
 )
 from kiroproxy.eventstream import FrameDecoder, parse_headers
-from kiroproxy.eventstream.decoder import MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS
+from kiroproxy.eventstream.decoder import COPIED_BYTES, MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS
 from kiroproxy.eventstream.wire import MAX_FRAME_BYTES, MAX_HEADERS_BYTES, Frame
 from tests.chunking import every_cut, random_chunks
 from tests.eventstream.vectors import (
@@ -72,10 +72,15 @@ def test_memoryview_of_a_buffer_that_changes_later() -> None:
     assert bytes(frame[1]) == b'{"content":"Hi"}'
 
 
-def test_payload_of_fed_bytes_is_a_view_not_a_copy() -> None:
-    data = raw_frame(b"", bytes(100_000))
-    (frame,) = FrameDecoder().feed(data)
-    assert frame[1].obj is data
+@pytest.mark.parametrize(
+    ("size_bytes", "is_view"), [(COPIED_BYTES, False), (COPIED_BYTES + 1, True)]
+)
+def test_only_the_payload_of_a_big_read_is_a_view(size_bytes: int, is_view: bool) -> None:
+    expected = bytes(size_bytes - len(raw_frame(b"", b"")))
+    data = raw_frame(b"", expected)
+    ((_, payload),) = FrameDecoder().feed(data)
+    assert payload == expected
+    assert (isinstance(payload, memoryview) and payload.obj is data) is is_view
 
 
 def test_payloads_stay_valid_after_more_reads() -> None:
