@@ -34,6 +34,9 @@ from kiroproxy.eventstream.wire import (
 MAX_KNOWN_HEADS: Final = 2_048
 MAX_KNOWN_HEAD_BYTES: Final = 1_024
 
+#: Of an event with a piece of text: most answers begin with one. Only the first guess of what to look for.
+TEXT_HEAD_BYTES: Final = 104
+
 #: Payloads of reads up to this size are copied: that costs less than a view of a small one.
 COPIED_BYTES: Final = 65_536
 
@@ -59,7 +62,7 @@ class FrameDecoder:
         self.fault: EventStreamError | None = None
         self._tail = bytearray()  # the beginning of a frame whose end has not come
         self._need = PRELUDE_BYTES  # parsing again is pointless with fewer bytes in the tail
-        self._head_bytes = PRELUDE_BYTES  # of the latest frame, and probably of the next
+        self._head_bytes = TEXT_HEAD_BYTES  # of the latest frame, and probably of the next
         self._consumed = 0  # bytes of all frames so far: the place of a fault
 
     @property

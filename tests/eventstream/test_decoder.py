@@ -18,7 +18,13 @@ from kiroproxy.errors import (
     TruncatedStreamError,
 )
 from kiroproxy.eventstream import FrameDecoder, parse_headers
-from kiroproxy.eventstream.decoder import COPIED_BYTES, MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS
+from kiroproxy.eventstream.decoder import (
+    COPIED_BYTES,
+    MAX_KNOWN_HEAD_BYTES,
+    MAX_KNOWN_HEADS,
+    TEXT_HEAD_BYTES,
+)
+from kiroproxy.eventstream.encoder import encode_event
 from kiroproxy.eventstream.wire import MAX_FRAME_BYTES, MAX_HEADERS_BYTES, Frame
 from tests.chunking import every_cut, random_chunks
 from tests.eventstream.vectors import (
@@ -297,3 +303,8 @@ def test_arbitrary_bytes_raise_documented_errors_only(data: bytes, source: rando
     except EventStreamError:
         return
     assert decoder.pending == 0
+
+
+def test_the_first_guess_is_the_head_of_a_piece_of_text() -> None:
+    frame = encode_event("assistantResponseEvent", b"{}")
+    assert frame.index(b"{}") == TEXT_HEAD_BYTES
