@@ -6,7 +6,7 @@ white space, and with at most one framing header. What is plain cannot mean anyt
 test holds the two against each other over heads of every kind (tests/upstream/test_plain.py). What is
 not plain, right or wrong, is None here and h11's to judge.
 
-The expressions are linear: what follows a repeated class is never part of it.
+The expressions are linear: what follows a repeated class is never part of it, or it gives nothing back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from kiroproxy.http.messages import RawHeader
 
-_FIELD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x21-\x7e]+(?: [\x21-\x7e]+)*\r\n"
+_FIELD: Final = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e][\x20-\x7e]*+(?<! ))\r\n"
 # Lines that say neither where a request goes nor where it ends.
 _OTHER: Final = rb"(?!(?i:host|content-length|transfer-encoding):)" + _FIELD
 _START: Final = re.compile(
@@ -106,10 +106,10 @@ _known_status = functools.lru_cache(maxsize=64)(_status)
 
 def _read_line(line: bytes) -> RawHeader | None:
     """A header with its name in lower case; None when it is not plain."""
-    if _LINE.fullmatch(line) is None:
+    match = _LINE.fullmatch(line)
+    if match is None:
         return None
-    name, _, value = line[:-2].partition(b": ")
-    name = name.lower()
+    name, value = match[1].lower(), match[2]
     if name == b"content-length" and (not value.isdigit() or len(value) > 18):
         return None
     if name == b"transfer-encoding" and value != b"chunked":
