@@ -33,7 +33,8 @@ class Alarms:
         self._timer_s = math.inf
 
     def set(self, whose: Ringing, seconds: float) -> None:
-        """``whose`` deadline is so far from now, whatever it was before. Infinite: never."""
+        """``whose`` deadline is so far from now, whatever it was before. Infinite: never; negative: at
+        once."""
         at_s = self.loop.time() + seconds
         self._due_s[whose] = at_s
         if at_s < self._timer_s:

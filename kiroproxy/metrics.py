@@ -90,10 +90,13 @@ class Metrics:
     def count_stream_error(self, name: str) -> None:
         _add(self.stream_errors, name, 1)
 
-    def count_tokens(self, **by_direction: int) -> None:
-        """As ``tokens`` has them."""
-        for direction, tokens in by_direction.items():
-            self.tokens[direction] = self.tokens.get(direction, 0) + tokens
+    def count_tokens(self, *, input: int, output: int, cache_read: int, cache_write: int) -> None:
+        """Of an answer."""
+        tokens = self.tokens
+        tokens["input"] = tokens.get("input", 0) + input
+        tokens["output"] = tokens.get("output", 0) + output
+        tokens["cache_read"] = tokens.get("cache_read", 0) + cache_read
+        tokens["cache_write"] = tokens.get("cache_write", 0) + cache_write
 
     def as_json(self) -> dict[str, Any]:
         """Every number, for ``add`` in another process."""

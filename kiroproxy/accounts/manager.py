@@ -144,12 +144,14 @@ class AccountManager:
         """
         tried = exclude
         while True:
-            number = self._claim_home(session, tried.left, wanted)
-            if not number:
+            number = home = self._claim_home(session, tried.left, wanted)
+            if not home:
                 number = await self._claim(session, tried, self._lacking(wanted, tried.left))
             account = self._held[number]
             try:
-                lease = await self._open(account, session, exclude, number, wanted)
+                if not account.is_prepared:
+                    await account.prepare()
+                lease = _lease(account, session, exclude, number, wanted)
             except (CredentialError, UpstreamError, InternalError):
                 self._free(number)
                 tried = tried.leave(account.id)  # its state says why
@@ -157,7 +159,8 @@ class AccountManager:
                 self._free(number)
                 raise
             else:
-                self._remember(session, account.id, tried.left)
+                if not home:
+                    self._remember(session, account.id, tried.left)
                 return lease
 
     def _lacking(self, wanted: str, tried: frozenset[str]) -> frozenset[str]:
@@ -183,14 +186,10 @@ class AccountManager:
             if account is not None:
                 await account.ensure_token(rejected=lease.identity.token)
             if account is not None and account.is_able:
-                return await self._open(
-                    account,
-                    lease.session,
-                    lease.exclude,
-                    lease.number,
-                    lease.wanted,
-                    was_renewed=True,
-                )
+                if not account.is_prepared:
+                    await account.prepare()
+                session, exclude, wanted = lease.session, lease.exclude, lease.wanted
+                return _lease(account, session, exclude, lease.number, wanted, was_renewed=True)
         except (CredentialError, UpstreamError, InternalError):
             pass  # its state says why
         self._free(lease.number)
@@ -204,31 +203,6 @@ class AccountManager:
             account.report(error, lease.identity.token, was_renewed=lease.was_renewed)
             self._free(lease.number)
 
-    async def _open(
-        self,
-        account: Account,
-        session: str,
-        exclude: Tried,
-        number: int,
-        wanted: str,
-        *,
-        was_renewed: bool = False,
-    ) -> Lease:
-        if not account.is_prepared:
-            await account.prepare()
-        return Lease(
-            account.id,
-            account.label,
-            account.identity(),
-            account.catalogue.models,
-            account.catalogue.resolve,
-            session,
-            exclude,
-            number,
-            wanted,
-            was_renewed,
-        )
-
     # -- room: how many requests an account serves
 
     def _claim_home(self, session: str, tried: frozenset[str], wanted: str) -> int:
@@ -239,6 +213,7 @@ class AccountManager:
             return 0
         if wanted and not account.catalogue.may_offer(wanted):
             return 0
+        self._sessions.move_to_end(session)
         return self._begin(account)
 
     async def _claim(self, session: str, tried: Tried, lacking: frozenset[str]) -> int:
@@ -393,3 +368,27 @@ class AccountManager:
             for account_id, saved in (await self._book.news()).items():
                 if account := self._accounts.get(account_id):
                     account.adopt(saved, "told by another process")
+
+
+def _lease(
+    account: Account,
+    session: str,
+    exclude: Tried,
+    number: int,
+    wanted: str,
+    *,
+    was_renewed: bool = False,
+) -> Lease:
+    """Of an account that is prepared. Raises CredentialError."""
+    return Lease(
+        account.id,
+        account.label,
+        account.identity(),
+        account.catalogue.models,
+        account.catalogue.resolve,
+        session,
+        exclude,
+        number,
+        wanted,
+        was_renewed,
+    )

@@ -50,7 +50,7 @@ class Pace:
             earliest_s = self._due_s - ahead * _MINUTE_S / limits.per_minute
         if now_s < self._cautious_until_s:
             earliest_s = max(earliest_s, self._last_start_s + SPACING_S)
-        return max(0.0, earliest_s - now_s)
+        return earliest_s - now_s if earliest_s > now_s else 0.0
 
     def begin(self, now_s: float) -> None:
         """A request starts; ``wait_s`` was 0."""

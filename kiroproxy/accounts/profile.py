@@ -16,6 +16,7 @@ from kiroproxy.kiro.identity import CredentialKind
 
 _log = logging.getLogger("kiroproxy.accounts")
 
+_OF_ORGANISATIONS: Final = (CredentialKind.IDC, CredentialKind.EXTERNAL_IDP)
 _RETRY_S: Final = 60.0
 _KEEP_S: Final = 3600.0
 
@@ -54,7 +55,7 @@ class Profile:
 
 def lacks_profile(credential: Credential) -> bool:
     """Whether requests need a profile's ARN that is not known yet."""
-    if credential.kind not in (CredentialKind.IDC, CredentialKind.EXTERNAL_IDP):
+    if credential.kind not in _OF_ORGANISATIONS:
         return False
     return credential.tokens.profile_arn is None and credential.builder_id is not True
 

@@ -38,8 +38,9 @@ class Standing:
 
     def settled(self) -> Status:
         """The status as of now: with a deadline that has passed applied."""
-        if self.status.has_deadline:  # nearly never: this runs several times a request
-            self.become(settle(self.status, self._now()), Event.DEADLINE_PASSED.value)
+        status = self.status
+        if status is not WELL and status.has_deadline:  # this runs several times a request
+            self.become(settle(status, self._now()), Event.DEADLINE_PASSED.value)
         return self.status
 
     def happen(

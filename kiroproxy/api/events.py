@@ -65,6 +65,8 @@ class Stop(enum.Enum):
 class Source(enum.Enum):
     """Where a number comes from: the service said so, we computed it from what it said, or we guess."""
 
+    __hash__ = object.__hash__  # the same, without a call: a table is read with every request
+
     REPORTED = "reported"
     DERIVED = "derived"
     ESTIMATED = "estimated"

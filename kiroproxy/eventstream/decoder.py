@@ -34,6 +34,12 @@ from kiroproxy.eventstream.wire import (
 MAX_KNOWN_HEADS: Final = 2_048
 MAX_KNOWN_HEAD_BYTES: Final = 1_024
 
+#: Of an event with a piece of text: most answers begin with one. Only the first guess of what to look for.
+TEXT_HEAD_BYTES: Final = 104
+
+#: Payloads of reads up to this size are copied: that costs less than a view of a small one.
+COPIED_BYTES: Final = 65_536
+
 _unpack_checksum = CHECKSUM.unpack_from
 _unpack_prelude = PRELUDE.unpack_from
 
@@ -56,7 +62,7 @@ class FrameDecoder:
         self.fault: EventStreamError | None = None
         self._tail = bytearray()  # the beginning of a frame whose end has not come
         self._need = PRELUDE_BYTES  # parsing again is pointless with fewer bytes in the tail
-        self._head_bytes = PRELUDE_BYTES  # of the latest frame, and probably of the next
+        self._head_bytes = TEXT_HEAD_BYTES  # of the latest frame, and probably of the next
         self._consumed = 0  # bytes of all frames so far: the place of a fault
 
     @property
@@ -67,9 +73,9 @@ class FrameDecoder:
     def feed(self, data: bytes | memoryview) -> list[Frame]:
         """All frames that ``data`` completes.
 
-        ``bytes`` are not copied unless the beginning of a frame was carried over; the payloads
-        returned are views into them. Frames in front of a fault are returned and ``fault`` is set; if
-        there are none, the fault is raised here. Every later call raises it.
+        The payloads of a small read are copies, those of a big one views into its bytes. Frames in front
+        of a fault are returned and ``fault`` is set; if there are none, the fault is raised here. Every
+        later call raises it.
         """
         if self.fault is not None:
             raise self.fault
@@ -108,7 +114,7 @@ class FrameDecoder:
         and only the payload is summed up. Which bytes to look for is a guess: a head as long as the
         one before. The losing variants stand in bench/experiments/frame_splitting.py.
         """
-        view = memoryview(data)
+        source = data if len(data) <= COPIED_BYTES else memoryview(data)
         known = _known_heads
         head_bytes = self._head_bytes
         at = 0
@@ -124,7 +130,7 @@ class FrameDecoder:
                 need = total
                 break
             stop = at + total
-            payload = view[at + head_bytes : stop - CHECKSUM_BYTES]
+            payload = source[at + head_bytes : stop - CHECKSUM_BYTES]
             checksum = crc32(payload, checksum)
             if checksum != _unpack_checksum(data, stop - CHECKSUM_BYTES)[0]:
                 raise self._message_fault(checksum, data, at, stop)
@@ -134,7 +140,7 @@ class FrameDecoder:
         self._consumed += at
         self._need = need
         if at < end:
-            self._tail += view[at:]
+            self._tail += source[at:]
 
     def _check_head(self, data: bytes, at: int) -> _Head:
         """A head that is not as long as the one before, or not seen before, or not whole yet.

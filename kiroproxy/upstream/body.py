@@ -23,7 +23,6 @@ nothing else. Chunk extensions are skipped, trailer fields are checked and dropp
 from __future__ import annotations
 
 import enum
-import functools
 import re
 from typing import Final, Protocol
 
@@ -32,10 +31,13 @@ from kiroproxy.errors import ConnectionLostError, PeerProtocolError
 MAX_SIZE_LINE_BYTES: Final = 1024
 """A chunk's size line with its extensions. Ours: the RFC only says that there must be a limit."""
 
+MAX_KNOWN_SIZES: Final = 4096
+
 MAX_TRAILER_BYTES: Final = 16 * 1024
 """The whole trailer section. Ours; the same figure h11 uses for a head by default."""
 
 _CRLF: Final = b"\r\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"  # as nearly always: without a trailer
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*|;[^\x00-\x08\x0a-\x1f\x7f]*)")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 
@@ -61,17 +63,23 @@ class BodyReader(Protocol):
         the fault if there was one."""
 
 
-@functools.lru_cache(maxsize=4096)
-def _parse_size(line: bytes) -> int:
-    """The chunk size in a size line (its CRLF taken off).
+_known_sizes: Final[dict[bytes, int]] = {}
+"""Size line with its CRLF → chunk size, for all bodies, as sizes repeat. Bounded in entries, and in bytes
+per entry by MAX_SIZE_LINE_BYTES."""
 
-    Cached because sizes repeat: a look-up costs a quarter of the match. The cache is bounded in
-    entries here and in bytes per entry by MAX_SIZE_LINE_BYTES.
-    """
-    match = _SIZE_LINE.fullmatch(line)
-    if match is None or len(line) > MAX_SIZE_LINE_BYTES:
-        raise _malformed("expected a chunk size in hex digits")
-    return int(match[1], 16)
+
+def _size_in(line: bytes) -> int:
+    """The chunk size in a size line, its CRLF included."""
+    size = _known_sizes.get(line)
+    if size is None:
+        match = _SIZE_LINE.fullmatch(line, 0, len(line) - 2)
+        if match is None or len(line) - 2 > MAX_SIZE_LINE_BYTES:
+            raise _malformed("expected a chunk size in hex digits")
+        size = int(match[1], 16)
+        if len(_known_sizes) >= MAX_KNOWN_SIZES:
+            _known_sizes.clear()
+        _known_sizes[line] = size
+    return size
 
 
 class _Part(enum.Enum):
@@ -85,47 +93,74 @@ class _Part(enum.Enum):
     BROKEN = enum.auto()
 
 
+# As globals: a member asked of its class costs 0.2 µs on Python 3.11.
+_SIZE: Final = _Part.SIZE
+_DATA: Final = _Part.DATA
+_DATA_END: Final = _Part.DATA_END
+_TRAILER: Final = _Part.TRAILER
+_DONE: Final = _Part.DONE
+_BROKEN: Final = _Part.BROKEN
+
+
 class ChunkedReader:
     """``Transfer-Encoding: chunked``.
 
     Only a cut size line, CRLF or trailer is carried over to the next read; payload never is.
+
+    A size line seen before is found again by its very bytes, CRLF included, without looking for its
+    end. How many bytes to look for is a guess: as many as the one before had. A shorter line is found by
+    it only where the read ends with that line, so that nothing behind it can be missed.
     """
 
-    __slots__ = ("_carry", "_left", "_part", "_trailer_bytes", "done", "fault", "rest")
+    __slots__ = (
+        "_carry",
+        "_left",
+        "_line_bytes",
+        "_part",
+        "_trailer_bytes",
+        "done",
+        "fault",
+        "rest",
+    )
 
     def __init__(self) -> None:
         self.done = False
         self.rest = b""
         self.fault: PeerProtocolError | None = None
-        self._part = _Part.SIZE
+        self._part = _SIZE
         self._left = 0  # payload bytes of the current chunk still to come
+        self._line_bytes = 5  # of the latest size line, and probably of the next
         self._carry = b""
         self._trailer_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
+        at = 0
         if self._carry:
             data = self._carry + data
             self._carry = b""
-        elif self._part is _Part.SIZE:
+        elif self._part is _SIZE:
             # One whole chunk: at a model's pace nearly every read is that.
-            line_end = data.find(_CRLF)
-            if line_end > 0:
+            size = _known_sizes.get(data[: self._line_bytes])
+            if size is None:
                 try:
-                    size = _parse_size(data[:line_end])
+                    size = self._read_size(data, 0)
                 except PeerProtocolError as error:
                     self._break(error)
                     return b""
-                if size and line_end + size + 4 == len(data) and data.endswith(_CRLF):
-                    return data[line_end + 2 : -2]
+            if size:
+                at = self._line_bytes
+                if at + size + 2 == len(data) and data.endswith(_CRLF):
+                    return data[at:-2]
+                self._left, self._part = size, _DATA
         pieces: list[bytes] = []
         try:
-            self._take(data, pieces)
+            self._take(data, at, pieces)
         except PeerProtocolError as error:
             self._break(error)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _break(self, error: PeerProtocolError) -> None:
-        self._part = _Part.BROKEN
+        self._part = _BROKEN
         self.fault = error.with_traceback(None)  # whose frames would hold what was read
 
     def eof(self) -> None:
@@ -134,40 +169,42 @@ class ChunkedReader:
         if not self.done:
             raise ConnectionLostError("the connection ended before the last chunk")
 
-    def _take(self, data: bytes, pieces: list[bytes]) -> None:
-        at = 0 if self._part is _Part.SIZE else self._resume(data, pieces)
-        if self._part is _Part.SIZE:
+    def _take(self, data: bytes, at: int, pieces: list[bytes]) -> None:
+        if self._part is not _SIZE:
+            at = self._resume(data, pieces, at)
+        if self._part is _SIZE:
             at = self._take_chunks(data, at, pieces)
-        if self._part is _Part.TRAILER:
+        if self._part is _TRAILER:
             at = self._take_trailer(data, at)
         if self.done:
             self.rest += data[at:]
-        elif self._part is not _Part.BROKEN:
+        elif self._part is not _BROKEN:
             self._carry = data[at:]
 
     def _take_chunks(self, data: bytes, at: int, pieces: list[bytes]) -> int:
         """Take whole chunks from ``at`` on, and the start of one that is cut.
 
-        The hot loop: no state is stored and nothing is called for a chunk that is whole but the
-        cached size look-up.
+        The hot loop: no state is stored and nothing is called for a chunk that is whole.
         """
-        find, end = data.find, len(data)
+        known, end = _known_sizes, len(data)
+        line_bytes = self._line_bytes
         while at < end:
-            line_end = find(_CRLF, at)
-            if line_end < 0:
-                self._check_pending(data, at)
-                return at
-            size = _parse_size(data[at:line_end])
-            at = line_end + 2
+            size = known.get(data[at : at + line_bytes])
+            if size is None:
+                if data.startswith(_LAST_CHUNK, at):
+                    self._part, self.done = _DONE, True
+                    return at + len(_LAST_CHUNK)
+                size = self._read_size(data, at)
+                if size is None:
+                    return at
+                line_bytes = self._line_bytes
+            at += line_bytes
             if size == 0:
-                if data.startswith(_CRLF, at):  # no trailer, as nearly always
-                    self._part, self.done = _Part.DONE, True
-                    return at + 2
-                self._part = _Part.TRAILER
+                self._part = _TRAILER
                 return at
             stop = at + size
             if stop + 2 > end:
-                self._left, self._part = size, _Part.DATA
+                self._left, self._part = size, _DATA
                 return self._resume(data, pieces, at)
             pieces.append(data[at:stop])
             if data[stop : stop + 2] != _CRLF:
@@ -175,9 +212,19 @@ class ChunkedReader:
             at = stop + 2
         return at
 
-    def _resume(self, data: bytes, pieces: list[bytes], at: int = 0) -> int:
+    def _read_size(self, data: bytes, at: int) -> int | None:
+        """The chunk size in the line at ``at``, whose length is known from here on; None when its end has
+        not come."""
+        line_end = data.find(_CRLF, at)
+        if line_end < 0:
+            self._check_pending(data, at)
+            return None
+        self._line_bytes = line_end + 2 - at
+        return _size_in(data[at : line_end + 2])
+
+    def _resume(self, data: bytes, pieces: list[bytes], at: int) -> int:
         """Go on inside a cut chunk: the rest of its payload, then its CRLF."""
-        if self._part is _Part.DATA:
+        if self._part is _DATA:
             piece = data[at : at + self._left]
             if piece:
                 pieces.append(piece)
@@ -185,11 +232,11 @@ class ChunkedReader:
             self._left -= len(piece)
             if self._left:
                 return at
-            self._part = _Part.DATA_END
-        if self._part is _Part.DATA_END:
+            self._part = _DATA_END
+        if self._part is _DATA_END:
             found = data[at : at + 2]
             if found == _CRLF:
-                self._part = _Part.SIZE
+                self._part = _SIZE
                 return at + 2
             if not _CRLF.startswith(found):
                 raise _malformed("expected CRLF behind a chunk")
@@ -202,7 +249,7 @@ class ChunkedReader:
             self._count_trailer(line_end + 2 - at)
             at = line_end + 2
             if not line:
-                self._part, self.done = _Part.DONE, True
+                self._part, self.done = _DONE, True
                 return at
             if _TRAILER_LINE.fullmatch(line) is None:
                 raise _malformed("expected a trailer field behind the last chunk")

@@ -118,33 +118,32 @@ class UpstreamClient:
         _log.debug("upstream answers", extra={"fields": fields})
         return response
 
-    async def _send(
-        self, request: _Request, timeouts: Timeouts, started_at_s: float
-    ) -> UpstreamResponse:
-        try:
-            return await self._send_once(request, timeouts, started_at_s, fresh=False)
-        except StaleConnectionError:
-            return await self._send_once(request, timeouts, started_at_s, fresh=True)
-
     async def aclose(self) -> None:
         """Close all connections; exchanges under way end in ConnectionLostError."""
         await self.pool.aclose()
 
-    async def _send_once(
-        self, request: _Request, timeouts: Timeouts, started_at_s: float, *, fresh: bool
+    async def _send(
+        self, request: _Request, timeouts: Timeouts, started_at_s: float
     ) -> UpstreamResponse:
-        head_reader = self._head_reader(request)
-        connection = None if fresh else self.pool.take(request.origin)
-        is_checked = connection is not None
-        if connection is None:
-            connection = await self._connect(request.origin, timeouts, fresh=fresh)
-        monotonic, release = self._clock.monotonic, self.pool.release
-        response = UpstreamResponse(
-            connection, head_reader, timeouts, started_at_s, monotonic, release, self._alarms
-        )
-        response.begin(_writes(head_reader.request, request.body), is_checked=is_checked)
-        await response.head_arrived()
-        return response
+        fresh = False
+        while True:
+            head_reader = self._head_reader(request)
+            connection = None if fresh else self.pool.take(request.origin)
+            is_checked = connection is not None
+            if connection is None:
+                connection = await self._connect(request.origin, timeouts, fresh=fresh)
+            monotonic, release = self._clock.monotonic, self.pool.release
+            response = UpstreamResponse(
+                connection, head_reader, timeouts, started_at_s, monotonic, release, self._alarms
+            )
+            try:
+                response.begin(_writes(head_reader.request, request.body), is_checked=is_checked)
+                await response.head_arrived()
+                return response
+            except StaleConnectionError:
+                if fresh:
+                    raise
+                fresh = True
 
     def _head_reader(self, request: _Request) -> HeadReader:
         """The head to send. Through a proxy, plain http has the whole URL (RFC 9112 §3.2.2)."""

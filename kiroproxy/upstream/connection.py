@@ -41,6 +41,12 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.CLOSED: frozenset(),
 }
 
+# As globals: a member asked of its class costs 0.2 µs on Python 3.11.
+_NEW: Final = State.NEW
+_ACTIVE: Final = State.ACTIVE
+_IDLE: Final = State.IDLE
+_CLOSED: Final = State.CLOSED
+
 
 class Receiver(Protocol):
     """What an exchange offers to its connection."""
@@ -60,7 +66,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, origin: Origin, on_closed: Callable[[Connection], None]) -> None:
         self.origin = origin
-        self.state = State.NEW
+        self.state = _NEW
         self.exchanges = 0
         self.idle_since_s = 0.0  # kept by the pool
         self.loop = asyncio.get_running_loop()  # kept: asking costs a system call each time
@@ -93,11 +99,11 @@ class Connection(asyncio.Protocol):
         Not on a new connection: there TLS 1.3 session tickets may wait, and they mean no harm.
         """
         transport = self._transport
-        if State.ACTIVE not in TRANSITIONS[self.state] or transport is None:
+        if _ACTIVE not in TRANSITIONS[self.state] or transport is None:
             return False
         if transport.is_closing():
             return False
-        return self.state is State.NEW or not self._is_readable(transport)
+        return self.state is _NEW or not self._is_readable(transport)
 
     def _is_readable(self, transport: asyncio.Transport) -> bool:
         """Whether the kernel holds bytes or an EOF for this socket: one poll, about 2 µs."""
@@ -121,7 +127,7 @@ class Connection(asyncio.Protocol):
         if transport is None or not (is_checked or self.usable()):
             self.abort()
             raise StaleConnectionError(f"{self.origin.host} closed an idle connection")
-        self._go(State.ACTIVE)
+        self._go(_ACTIVE)
         self.exchanges += 1
         self._receiver = receiver
         for data in request:  # not writelines: before Python 3.12 that joins, copying a big body
@@ -130,7 +136,7 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """The exchange is over and the message complete: the connection is idle again."""
         self._receiver = None
-        self._go(State.IDLE)
+        self._go(_IDLE)
         self.resume_reading()
 
     def abort(self) -> None:
@@ -138,10 +144,10 @@ class Connection(asyncio.Protocol):
 
         An exchange under way is told, unless it is the one that calls this.
         """
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
         receiver, self._receiver = self._receiver, None
-        self._go(State.CLOSED)
+        self._go(_CLOSED)
         if self._transport is None:  # never connected: connection_lost will not come
             self._mark_closed()
         else:
@@ -152,18 +158,18 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket; only within an exchange."""
-        if self._flow is not None and self.state is State.ACTIVE:
+        if self._flow is not None and self.state is _ACTIVE:
             self._flow.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._flow is not None and self.state is not State.CLOSED:
+        if self._flow is not None and self.state is not _CLOSED:
             self._flow.resume_reading()
 
     # -- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self.state is State.CLOSED:  # given up while connecting
+        if self.state is _CLOSED:  # given up while connecting
             self._transport.abort()
             return
         # With marks this low pause_writing/resume_writing tell exactly whether all was handed to

@@ -22,6 +22,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from kiroproxy.clock import Clock
 from kiroproxy.errors import ConnectError
@@ -29,6 +30,7 @@ from kiroproxy.upstream.connection import Connection, State
 from kiroproxy.upstream.origin import Origin
 
 _log = logging.getLogger("kiroproxy.upstream")
+_IDLE: Final = State.IDLE  # asked of its class it costs 0.2 µs on Python 3.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Pool:
         self._open: Counter[Origin] = Counter()  # idle, active, connecting
         self._all: set[Connection] = set()  # without those still connecting
         self._idle: dict[Connection, None] = {}  # least recently used first
+        # Also an empty one, as long as its origin has any connection.
         self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
         self._waiters: dict[_Waiter, None] = {}  # first come first
         self._sweeper: asyncio.TimerHandle | None = None
@@ -102,8 +105,8 @@ class Pool:
 
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection that is usable at this very moment, if there is one; waits for nothing."""
-        while not self._is_closed and origin in self._idle_by_origin:
-            connection = self._take_idle(origin)
+        while not self._is_closed and (here := self._idle_by_origin.get(origin)):
+            connection = self._take_idle(here)
             if connection is not None:
                 return connection
         return None
@@ -124,7 +127,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """An exchange ended well: keep the connection for the next one."""
-        if self._is_closed or connection.state is not State.IDLE:
+        if self._is_closed or connection.state is not _IDLE:
             connection.abort()
             return
         connection.idle_since_s = self._clock.monotonic()
@@ -158,7 +161,7 @@ class Pool:
         """Decide once and act: a connection, None for "open one", or WAIT."""
         choice = decide(self._census(origin), self._limits, fresh=fresh)
         if choice is Choice.REUSE:
-            connection = self._take_idle(origin)
+            connection = self._take_idle(self._idle_by_origin[origin])
             return self._try(origin, fresh) if connection is None else connection
         if choice is Choice.WAIT:
             return choice
@@ -174,14 +177,14 @@ class Pool:
         idle_here = len(self._idle_by_origin.get(origin, ()))
         return Census(idle_here, self._open[origin], len(self._idle), self._open.total())
 
-    def _take_idle(self, origin: Origin) -> Connection | None:
-        """The most recently used idle connection; None, and it is gone, if its peer hung up."""
-        connection = next(reversed(self._idle_by_origin[origin]))
+    def _take_idle(self, here: dict[Connection, None]) -> Connection | None:
+        """The most recently used of an origin's idle ones; None, and it is gone, if its peer hung up."""
+        connection = next(reversed(here))
         if not connection.usable():
             self._forget(connection, "its peer hung up while it was idle")
             connection.abort()
             return None
-        self._unlist(connection)
+        del self._idle[connection], here[connection]
         return connection
 
     async def _open_one(self, origin: Origin) -> Connection:
@@ -270,10 +273,7 @@ class Pool:
         """Take a connection off the idle lists."""
         if connection in self._idle:
             del self._idle[connection]
-            here = self._idle_by_origin[connection.origin]
-            del here[connection]
-            if not here:
-                del self._idle_by_origin[connection.origin]
+            del self._idle_by_origin[connection.origin][connection]
 
     def _free(self, origin: Origin) -> None:
         self._count_down(origin)
@@ -283,6 +283,7 @@ class Pool:
         self._open[origin] -= 1
         if not self._open[origin]:
             del self._open[origin]
+            self._idle_by_origin.pop(origin, None)
 
     # -- idle expiry
 

@@ -88,15 +88,15 @@ class Watch:
 
     def start(self) -> None:
         """The request is written: the first-byte clock runs."""
-        self.last_read_at_s = self._monotonic()
-        self._arm()
+        self.last_read_at_s = now_s = self._monotonic()
+        self._arm(now_s)
 
     def head_came(self) -> None:
         """From now on the idle clock counts instead of the first-byte clock."""
         self._phase = "idle"
-        self.last_read_at_s = self._monotonic()
+        self.last_read_at_s = now_s = self._monotonic()
         if self._due()[0] < self._armed_for_s:
-            self._arm()
+            self._arm(now_s)
 
     def pause(self) -> None:
         """The reader holds us back: the idle clock stands still."""
@@ -105,10 +105,11 @@ class Watch:
 
     def resume(self) -> None:
         if self._paused_at_s is not None:
-            self.last_read_at_s += self._monotonic() - self._paused_at_s
+            now_s = self._monotonic()
+            self.last_read_at_s += now_s - self._paused_at_s
             self._paused_at_s = None
             if self._due()[0] < self._armed_for_s:
-                self._arm()
+                self._arm(now_s)
 
     def stop(self) -> None:
         """For good. Nobody is told any more, and who would have been is not held by this."""
@@ -125,13 +126,14 @@ class Watch:
                 return at_s, self._phase
         return self._total_at_s, "total"
 
-    def _arm(self) -> None:
+    def _arm(self, now_s: float) -> None:
         self._armed_for_s = due_at_s = self._due()[0]
-        self._alarms.set(self, max(0.0, due_at_s - self._monotonic()))
+        self._alarms.set(self, due_at_s - now_s)
 
     def ring(self) -> None:
         due_at_s, phase = self._due()
-        if due_at_s <= self._monotonic():
+        now_s = self._monotonic()
+        if due_at_s <= now_s:
             self._expire(timeout_error(phase, self._host, self._timeouts))
         else:
-            self._arm()
+            self._arm(now_s)

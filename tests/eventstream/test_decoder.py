@@ -18,7 +18,13 @@ from kiroproxy.errors import (
     TruncatedStreamError,
 )
 from kiroproxy.eventstream import FrameDecoder, parse_headers
-from kiroproxy.eventstream.decoder import MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS
+from kiroproxy.eventstream.decoder import (
+    COPIED_BYTES,
+    MAX_KNOWN_HEAD_BYTES,
+    MAX_KNOWN_HEADS,
+    TEXT_HEAD_BYTES,
+)
+from kiroproxy.eventstream.encoder import encode_event
 from kiroproxy.eventstream.wire import MAX_FRAME_BYTES, MAX_HEADERS_BYTES, Frame
 from tests.chunking import every_cut, random_chunks
 from tests.eventstream.vectors import (
@@ -72,10 +78,15 @@ def test_memoryview_of_a_buffer_that_changes_later() -> None:
     assert bytes(frame[1]) == b'{"content":"Hi"}'
 
 
-def test_payload_of_fed_bytes_is_a_view_not_a_copy() -> None:
-    data = raw_frame(b"", bytes(100_000))
-    (frame,) = FrameDecoder().feed(data)
-    assert frame[1].obj is data
+@pytest.mark.parametrize(
+    ("size_bytes", "is_view"), [(COPIED_BYTES, False), (COPIED_BYTES + 1, True)]
+)
+def test_only_the_payload_of_a_big_read_is_a_view(size_bytes: int, is_view: bool) -> None:
+    expected = bytes(size_bytes - len(raw_frame(b"", b"")))
+    data = raw_frame(b"", expected)
+    ((_, payload),) = FrameDecoder().feed(data)
+    assert payload == expected
+    assert (isinstance(payload, memoryview) and payload.obj is data) is is_view
 
 
 def test_payloads_stay_valid_after_more_reads() -> None:
@@ -292,3 +303,8 @@ def test_arbitrary_bytes_raise_documented_errors_only(data: bytes, source: rando
     except EventStreamError:
         return
     assert decoder.pending == 0
+
+
+def test_the_first_guess_is_the_head_of_a_piece_of_text() -> None:
+    frame = encode_event("assistantResponseEvent", b"{}")
+    assert frame.index(b"{}") == TEXT_HEAD_BYTES

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kiroproxy.errors import ConnectionLostError, PeerProtocolError
 from kiroproxy.upstream import body
 from kiroproxy.upstream.body import (
+    MAX_KNOWN_SIZES,
     MAX_SIZE_LINE_BYTES,
     MAX_TRAILER_BYTES,
     BodyReader,
@@ -35,6 +36,10 @@ CHUNKED_BODIES = {
     "blank behind the size": (b"3 \r\nabc\r\n0\t\r\n\r\n", b"abc"),
     "trailers": (b"3\r\nabc\r\n0\r\nX-Check: 1\r\nx-more:\r\n\r\n", b"abc"),
     "payload with CRLF": (b"6\r\n\r\n0\r\n\r\r\n0\r\n\r\n", b"\r\n0\r\n\r"),
+    "size lines of every length": (
+        b"00003\r\nabc\r\n3\r\ndef\r\n003\r\nghi\r\n3;x\r\njkl\r\n3\r\nmno\r\n0\r\n\r\n",
+        b"abcdefghijklmno",
+    ),
 }
 MALFORMED_CHUNKED = {
     "no digits": b"\r\nabc\r\n",
@@ -142,6 +147,14 @@ def test_many_trailers_are_refused_also_when_they_come_whole() -> None:
     reader = ChunkedReader()
     reader.feed(b"0\r\n" + b"a: b\r\n" * (MAX_TRAILER_BYTES // 6 + 1) + b"\r\n")
     assert isinstance(reader.fault, PeerProtocolError)
+
+
+def test_size_lines_that_are_remembered_are_bounded() -> None:
+    reader = ChunkedReader()
+    for number in range(MAX_KNOWN_SIZES + 2):
+        assert reader.feed(b"1;%x\r\na\r\n" % number) == b"a"
+        assert len(body._known_sizes) <= MAX_KNOWN_SIZES
+    assert body._known_sizes[b"1;%x\r\n" % number] == 1
 
 
 def test_one_read_with_many_chunks_gives_one_object() -> None:

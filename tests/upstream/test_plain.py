@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from kiroproxy.errors import PeerProtocolError
 from kiroproxy.http.messages import Headers, RawHeader
+from kiroproxy.upstream import plain
 from kiroproxy.upstream.head import MAX_HEAD_BYTES, Head, HeadReader
-from kiroproxy.upstream.plain import plain_request, plain_response
+from kiroproxy.upstream.plain import (
+    MAX_KNOWN_LINE_BYTES,
+    MAX_KNOWN_LINES,
+    plain_request,
+    plain_response,
+)
 from tests.chunking import every_cut
 
 PLAIN = (
@@ -104,10 +110,11 @@ RESPONSES = st.tuples(
 @example(PLAIN)
 @example(PLAIN + b"5\r\nhello\r\n")
 def test_a_plain_answer_is_what_h11_reads(data: bytes) -> None:
-    plain = plain_response(data, MAX_HEAD_BYTES)
-    if plain is not None:
-        status, headers, end = plain
+    found = plain_response(data, MAX_HEAD_BYTES)
+    if found is not None:
+        status, headers, end = found
         assert by_h11(data) == (status, headers, data[end:])
+        assert plain_response(data, MAX_HEAD_BYTES) == found  # by its lines, seen before
 
 
 @given(RESPONSES)
@@ -145,6 +152,17 @@ def test_usual_answers_are_plain(data: bytes) -> None:
     assert plain_response(data, MAX_HEAD_BYTES) is not None
 
 
+def test_lines_that_are_remembered_are_bounded() -> None:
+    for number in range(MAX_KNOWN_LINES + 2):
+        line = b"x-id: %d" % number
+        assert plain_response(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % line, MAX_HEAD_BYTES) is not None
+        assert len(plain._known_lines) <= MAX_KNOWN_LINES
+    long = b"x: " + b"y" * MAX_KNOWN_LINE_BYTES + b"\r\n"
+    assert plain_response(b"HTTP/1.1 200 OK\r\n%b\r\n" % long, MAX_HEAD_BYTES) is not None
+    assert long not in plain._known_lines
+    assert b"x-id: %d\r\n" % number in plain._known_lines
+
+
 def test_a_head_over_the_limit_is_not_plain() -> None:
     assert plain_response(PLAIN, len(PLAIN) - 1) is None
     assert plain_response(PLAIN, len(PLAIN)) is not None
@@ -178,9 +196,9 @@ def test_a_plain_request_is_what_h11_writes(
     method: bytes, target: bytes, fields: list[RawHeader]
 ) -> None:
     headers = [(b"host", b"example.com"), *fields]
-    plain = plain_request(method, target, headers)
-    if plain is not None:
-        assert plain == sent_by_h11(method, target, headers)
+    sent = plain_request(method, target, headers)
+    if sent is not None:
+        assert sent == sent_by_h11(method, target, headers)
 
 
 def test_the_usual_request_is_plain() -> None:
