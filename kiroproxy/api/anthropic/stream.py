@@ -53,6 +53,7 @@ from kiroproxy.api.events import (
     Ending,
     Usage,
 )
+from kiroproxy.api.jsontexts import json_joined
 from kiroproxy.api.signatures import PLACEHOLDER_SIGNATURE
 from kiroproxy.errors import InternalError, KiroProxyError
 
@@ -116,14 +117,14 @@ class MessagesEncoder:
         """All events of one upstream read as one buffer.
 
         A batch of text inside an open text block, nearly every batch there is, is one list
-        comprehension and one join: no event is built or looked at twice.
+        comprehension and one piece of JSON: no event is built or looked at twice.
         """
         if self._block is Block.TEXT:
             if len(batch) == 1 and batch[0][0] == TEXT:
                 return b"%b%b%b" % (self._before, _dumps(batch[0][1]), _DELTA_END)
-            texts = [_dumps(event[1]) for event in batch if event[0] == TEXT]
+            texts = [event[1] for event in batch if event[0] == TEXT]
             if texts and len(texts) == len(batch):
-                return b"%b%b%b" % (self._before, self._between.join(texts), _DELTA_END)
+                return b"%b%b%b" % (self._before, json_joined(texts, self._between), _DELTA_END)
         parts: list[bytes] = []
         for kind, group in itertools.groupby(batch, _kind):
             run = list(group)
@@ -131,9 +132,9 @@ class MessagesEncoder:
                 self._move(run[0], parts)  # opens the block
                 del run[0]
             if kind == TEXT and self._block is Block.TEXT:
-                texts = [_dumps(event[1]) for event in run if event[1]]
+                texts = [event[1] for event in run if event[1]]
                 if texts:
-                    parts += (self._before, self._between.join(texts), _DELTA_END)
+                    parts += (self._before, json_joined(texts, self._between), _DELTA_END)
                 continue
             for event in run:
                 self._move(event, parts)

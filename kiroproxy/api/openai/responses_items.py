@@ -75,7 +75,8 @@ class Listener(Protocol):
 
 
 class Items:
-    """One answer's items. ``done``: those that are complete, as they go into ``output``."""
+    """One answer's items. ``done``: those that are complete, as they go into ``output``. ``text_item``:
+    the one that takes text, while it is open."""
 
     def __init__(self, response_id: str, style: ResponsesStyle, listener: Listener) -> None:
         self._key = response_id.removeprefix("resp_")
@@ -83,13 +84,9 @@ class Items:
         self._listener = listener
         self._state = Open.NONE
         self._item: Item | None = None
+        self.text_item: Item | None = None
         self._hits: dict[str, SearchHit] = {}  # by address; of several with one the first
         self.done: list[dict[str, Any]] = []
-
-    @property
-    def text_item(self) -> Item | None:
-        """The message that is open, if one is."""
-        return self._item if self._state is Open.TEXT else None
 
     def feed(self, batch: list[AnswerEvent]) -> None:
         """The events of one upstream read."""
@@ -115,10 +112,12 @@ class Items:
     def _begin(self, state: Open, item: Item) -> None:
         self._close()
         self._state, self._item = state, item
+        self.text_item = item if state is Open.TEXT else None
         self._listener.opened(item)
 
     def _close(self, status: str = COMPLETED) -> None:
-        item, self._item, self._state = self._item, None, Open.NONE
+        item, self._state = self._item, Open.NONE
+        self._item = self.text_item = None
         if item is None:
             return
         rest = item.rest()

@@ -80,7 +80,10 @@ class Item(ABC):
 
     @property
     def text(self) -> str:
-        return "".join(self._parts)
+        """All of it: joined for good, as the item's end asks for it six times."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
 
 
 class MessageItem(Item):

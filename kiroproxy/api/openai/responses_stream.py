@@ -14,13 +14,16 @@ from typing import Any, Final
 import orjson
 
 from kiroproxy.api.events import TEXT, AnswerEvent, Ending, Usage
+from kiroproxy.api.jsontexts import json_each
 from kiroproxy.api.openai.responses_items import Items
 from kiroproxy.api.openai.responses_output import IN_PROGRESS, Item
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_wire import ResponseObject
 from kiroproxy.errors import IncompleteAnswerError, KiroProxyError
 
-_DELTA: Final = b'%b%d,"delta":%b}\n\n'
+_NUMBER_END: Final = b',"delta":'
+_DELTA_END: Final = b"}\n\n"
+_DELTA: Final = b"%b%d" + _NUMBER_END + b"%b" + _DELTA_END
 _FIRST_NUMBER: Final = 2  # behind those of ``start``
 
 _dumps = orjson.dumps
@@ -49,8 +52,10 @@ class ResponsesEncoder:
         """
         item = self._items.text_item
         if item is not None and item.delta:
+            if len(batch) == 1 and batch[0][0] == TEXT and batch[0][1]:  # at a model's pace
+                return self._writer.delta(item.add(batch[0][1]))
             texts = [event[1] for event in batch if event[0] == TEXT and event[1]]
-            if len(texts) == len(batch):
+            if texts and len(texts) == len(batch):
                 item.add_all(texts)
                 return self._writer.deltas(texts)
         if item is None and len(batch) > 1 and batch[0][0] == TEXT:
@@ -114,8 +119,7 @@ class _Writer:
     def grew(self, item: Item, shown: str) -> None:
         """A delta event, for items that have them."""
         if item.delta:
-            number = self.take_number()
-            self._parts.append(_DELTA % (self._before, number, _dumps(shown)))
+            self._parts.append(self.delta(shown))
 
     def closed(self, item: Item, status: str) -> None:
         """The ``…done`` events and ``output_item.done``."""
@@ -126,13 +130,20 @@ class _Writer:
 
     # -- writing -----------------------------------------------------------------------------------
 
+    def delta(self, text: str) -> bytes:
+        """The next delta event of the open item: to be written now, or behind what waits to be taken."""
+        number = self._number
+        self._number = number + 1
+        return _DELTA % (self._before, number, _dumps(text))
+
     def deltas(self, texts: list[str]) -> bytes:
-        """Delta events of the open item, in front of which nothing waits to be taken."""
-        first, before = self._number, self._before
-        self._number += len(texts)
-        return b"".join(
-            [_DELTA % (before, number, _dumps(text)) for number, text in enumerate(texts, first)]
-        )
+        """One for each text, all of them in one join."""
+        numbers = range(self._number, self._number + len(texts))
+        self._number = numbers.stop
+        parts = [self._before, b"", _NUMBER_END, b"", _DELTA_END] * len(texts)
+        parts[1::5] = json_each(numbers)
+        parts[3::5] = json_each(texts)
+        return b"".join(parts)
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """One event, to be taken."""
