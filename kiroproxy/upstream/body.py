@@ -23,7 +23,6 @@ nothing else. Chunk extensions are skipped, trailer fields are checked and dropp
 from __future__ import annotations
 
 import enum
-import functools
 import re
 from typing import Final, Protocol
 
@@ -61,17 +60,28 @@ class BodyReader(Protocol):
         the fault if there was one."""
 
 
-@functools.lru_cache(maxsize=4096)
 def _parse_size(line: bytes) -> int:
-    """The chunk size in a size line (its CRLF taken off).
-
-    Cached because sizes repeat: a look-up costs a quarter of the match. The cache is bounded in
-    entries here and in bytes per entry by MAX_SIZE_LINE_BYTES.
-    """
+    """The chunk size in a size line (its CRLF taken off)."""
     match = _SIZE_LINE.fullmatch(line)
     if match is None or len(line) > MAX_SIZE_LINE_BYTES:
         raise _malformed("expected a chunk size in hex digits")
     return int(match[1], 16)
+
+
+class _KnownSizes(dict[bytes, int]):
+    """Chunk sizes by their size lines, since sizes repeat: a look-up costs a fifth of the match. Bounded in
+    entries here and in bytes per entry by MAX_SIZE_LINE_BYTES."""
+
+    def __missing__(self, line: bytes) -> int:
+        size = _parse_size(line)
+        if len(self) >= _MAX_KNOWN_SIZES:
+            self.clear()
+        self[line] = size
+        return size
+
+
+_MAX_KNOWN_SIZES: Final = 4_096
+_known_sizes: Final = _KnownSizes()
 
 
 class _Part(enum.Enum):
@@ -83,6 +93,9 @@ class _Part(enum.Enum):
     TRAILER = enum.auto()
     DONE = enum.auto()
     BROKEN = enum.auto()
+
+
+_SIZE: Final = _Part.SIZE  # before Python 3.12 to name a member costs 0.15 µs
 
 
 class ChunkedReader:
@@ -97,7 +110,7 @@ class ChunkedReader:
         self.done = False
         self.rest = b""
         self.fault: PeerProtocolError | None = None
-        self._part = _Part.SIZE
+        self._part: _Part = _SIZE
         self._left = 0  # payload bytes of the current chunk still to come
         self._carry = b""
         self._trailer_bytes = 0
@@ -106,16 +119,16 @@ class ChunkedReader:
         if self._carry:
             data = self._carry + data
             self._carry = b""
-        elif self._part is _Part.SIZE:
+        elif self._part is _SIZE:
             # One whole chunk: at a model's pace nearly every read is that.
             line_end = data.find(_CRLF)
             if line_end > 0:
                 try:
-                    size = _parse_size(data[:line_end])
+                    size = _known_sizes[data[:line_end]]
                 except PeerProtocolError as error:
                     self._break(error)
                     return b""
-                if size and line_end + size + 4 == len(data) and data.endswith(_CRLF):
+                if size and line_end + size + 4 == len(data) and data[-2:] == _CRLF:
                     return data[line_end + 2 : -2]
         pieces: list[bytes] = []
         try:
@@ -135,8 +148,8 @@ class ChunkedReader:
             raise ConnectionLostError("the connection ended before the last chunk")
 
     def _take(self, data: bytes, pieces: list[bytes]) -> None:
-        at = 0 if self._part is _Part.SIZE else self._resume(data, pieces)
-        if self._part is _Part.SIZE:
+        at = 0 if self._part is _SIZE else self._resume(data, pieces)
+        if self._part is _SIZE:
             at = self._take_chunks(data, at, pieces)
         if self._part is _Part.TRAILER:
             at = self._take_trailer(data, at)
@@ -151,13 +164,13 @@ class ChunkedReader:
         The hot loop: no state is stored and nothing is called for a chunk that is whole but the
         cached size look-up.
         """
-        find, end = data.find, len(data)
+        find, end, known = data.find, len(data), _known_sizes
         while at < end:
             line_end = find(_CRLF, at)
             if line_end < 0:
                 self._check_pending(data, at)
                 return at
-            size = _parse_size(data[at:line_end])
+            size = known[data[at:line_end]]
             at = line_end + 2
             if size == 0:
                 if data.startswith(_CRLF, at):  # no trailer, as nearly always
@@ -189,7 +202,7 @@ class ChunkedReader:
         if self._part is _Part.DATA_END:
             found = data[at : at + 2]
             if found == _CRLF:
-                self._part = _Part.SIZE
+                self._part = _SIZE
                 return at + 2
             if not _CRLF.startswith(found):
                 raise _malformed("expected CRLF behind a chunk")

@@ -56,8 +56,13 @@ _dumps = orjson.dumps
 class Open(enum.Enum):
     """What the next event may belong to."""
 
+    __hash__ = object.__hash__  # the same, without a call: it is the key of a table
+
     NONE = enum.auto()
     CALL = enum.auto()
+
+
+_NOTHING_OPEN: Final = Open.NONE  # before Python 3.12 to name a member costs 0.15 µs
 
 
 class ChatEncoder:
@@ -94,9 +99,9 @@ class ChatEncoder:
 
     def events(self, batch: list[AnswerEvent]) -> bytes:
         """All events of one upstream read as one buffer; text alone is one piece of JSON."""
-        if self._open is Open.NONE:
+        if self._open is _NOTHING_OPEN:
             if len(batch) == 1 and batch[0][0] == TEXT and self._citations is None:
-                return b"%b%b%b" % (self._text_before, _dumps(batch[0][1]), self._text_after)
+                return self._text_before + _dumps(batch[0][1]) + self._text_after
             texts = [event[1] for event in batch if event[0] == TEXT]
             if texts and len(texts) == len(batch) and not self._add_cited(texts):
                 joined = json_joined(texts, self._text_between)

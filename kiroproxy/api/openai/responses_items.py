@@ -55,6 +55,8 @@ from kiroproxy.errors import IncompleteAnswerError, InternalError
 class Open(enum.Enum):
     """The kind of the item that is open."""
 
+    __hash__ = object.__hash__  # the same, without a call: it is the key of a table
+
     NONE = enum.auto()
     TEXT = enum.auto()
     THINKING = enum.auto()
@@ -70,8 +72,8 @@ class Listener(Protocol):
     def grew(self, item: Item, shown: str) -> None:
         """It got this much more that can be shown; never empty."""
 
-    def closed(self, item: Item, status: str) -> None:
-        """It is complete, or the answer ended in it."""
+    def closed(self, item: Item, status: str, whole: dict[str, Any]) -> None:
+        """It is complete, or the answer ended in it. ``whole``: as it goes into ``output``."""
 
 
 class Items:
@@ -123,8 +125,9 @@ class Items:
         rest = item.rest()
         if rest:
             self._listener.grew(item, rest)
-        self._listener.closed(item, status)
-        self.done.append(item.item(status))
+        whole = item.item(status)
+        self._listener.closed(item, status, whole)
+        self.done.append(whole)
 
     @property
     def _next(self) -> int:

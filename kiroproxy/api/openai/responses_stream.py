@@ -42,7 +42,8 @@ class ResponsesEncoder:
     def start(self, usage: Usage) -> bytes:
         """``response.created`` and ``response.in_progress``. May be asked for after the first events have
         been made: the head goes out with them."""
-        return self._announced("response.created", 0) + self._announced("response.in_progress", 1)
+        fields = self._announcement()
+        return sse("response.created", 0, fields) + sse("response.in_progress", 1, fields)
 
     def events(self, batch: list[AnswerEvent]) -> bytes:
         """All events of one upstream read as one buffer.
@@ -65,7 +66,8 @@ class ResponsesEncoder:
 
     def ping(self) -> bytes:
         """A repeated ``response.in_progress``: comments do not reset Codex's idle clock, events do."""
-        return self._announced("response.in_progress", self._writer.take_number())
+        number = self._writer.take_number()
+        return sse("response.in_progress", number, self._announcement())
 
     def finish(self, ending: Ending) -> bytes:
         """``response.completed`` or ``response.incomplete``, with all items and the usage;
@@ -86,8 +88,10 @@ class ResponsesEncoder:
         self._writer.event("response.failed", {"response": response})
         return self._writer.taken()
 
-    def _announced(self, name: str, number: int) -> bytes:
-        return sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
+    def _announcement(self) -> dict[str, Any]:
+        """The response as JSON already: with a client's instructions and tools it is large, and ``start``
+        says it twice."""
+        return {"response": orjson.Fragment(_dumps(self._response.fields(IN_PROGRESS, [])))}
 
 
 class _Writer:
@@ -121,11 +125,11 @@ class _Writer:
         if item.delta:
             self._parts.append(self.delta(shown))
 
-    def closed(self, item: Item, status: str) -> None:
+    def closed(self, item: Item, status: str, whole: dict[str, Any]) -> None:
         """The ``…done`` events and ``output_item.done``."""
         for name, more in item.closed(status):
             self.event(name, more)
-        fields = {"output_index": item.index, "item": item.item(status)}
+        fields = {"output_index": item.index, "item": whole}
         self.event("response.output_item.done", fields)
 
     # -- writing -----------------------------------------------------------------------------------
