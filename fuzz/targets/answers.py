@@ -28,6 +28,7 @@ from kiroproxy.api.events import (
 from kiroproxy.api.plan import AnswerPlan
 from kiroproxy.api.turn import Message, Text, Turn
 from kiroproxy.errors import UpstreamError
+from kiroproxy.eventstream import Frame
 from kiroproxy.handlers.dialects import CHAT, MESSAGES, RESPONSES
 from kiroproxy.kiro.events import EventParser
 
@@ -43,7 +44,7 @@ _END = re.compile(rb"message_stop|\[DONE\]|response\.(completed|incomplete)\"")
 def target(data: bytes) -> None:
     source = Source(data)
     plan = _plan(source)
-    reads: list[list[tuple[bytes, memoryview]]] = [[]]
+    reads: list[list[Frame]] = [[]]
     while source.left:
         move = source.byte()
         name, payload = samples.EVENTS[move % len(samples.EVENTS)]
@@ -78,7 +79,7 @@ def _plan(source: Source) -> AnswerPlan:
 
 
 def _run(
-    plan: AnswerPlan, reads: list[list[tuple[bytes, memoryview]]]
+    plan: AnswerPlan, reads: list[list[Frame]]
 ) -> tuple[list[AnswerEvent], Ending | UpstreamError]:
     """Events, and the end or the fault; as ``relay.Pump`` does it."""
     answer = Answer(plan, make_id=lambda: "tooluse_made")

@@ -33,6 +33,7 @@ from kiroproxy.eventstream.wire import (
 #: event's type and its payload's length, so a few hundred catch nearly all; an entry takes 500 bytes.
 MAX_KNOWN_HEADS: Final = 2_048
 MAX_KNOWN_HEAD_BYTES: Final = 1_024
+_COPIED_BYTES: Final = 2_048
 
 _unpack_checksum = CHECKSUM.unpack_from
 _unpack_prelude = PRELUDE.unpack_from
@@ -68,8 +69,9 @@ class FrameDecoder:
         """All frames that ``data`` completes.
 
         ``bytes`` are not copied unless the beginning of a frame was carried over; the payloads
-        returned are views into them. Frames in front of a fault are returned and ``fault`` is set; if
-        there are none, the fault is raised here. Every later call raises it.
+        returned are views into them, but for that of a small frame alone. Frames in front of a fault
+        are returned and ``fault`` is set; if there are none, the fault is raised here. Every later
+        call raises it.
         """
         if self.fault is not None:
             raise self.fault
@@ -81,6 +83,16 @@ class FrameDecoder:
             self._tail = bytearray()
         else:
             whole = data if type(data) is bytes else bytes(data)
+            head = _known_heads.get(whole[: self._head_bytes])
+            if head is not None and head[0] == len(whole) <= _COPIED_BYTES:
+                # A small frame alone, as at a model's pace: nothing is put together for it, and its
+                # payload is copied in less time than a view is made.
+                total, head_bytes, headers, checksum = head
+                payload = whole[head_bytes:-CHECKSUM_BYTES]
+                (expected,) = _unpack_checksum(whole, total - CHECKSUM_BYTES)
+                if crc32(payload, checksum) == expected:
+                    self._consumed += total
+                    return [(headers, payload)]
         frames: list[Frame] = []
         try:
             self._split(whole, frames)

@@ -283,7 +283,7 @@ def _fields(payload: memoryview | bytes) -> dict[str, Any]:
     return fields
 
 
-def _mended(parser: _Parser, payload: memoryview, halves: HalfPairs) -> list[KiroEvent]:
+def _mended(parser: _Parser, payload: memoryview | bytes, halves: HalfPairs) -> list[KiroEvent]:
     """The events of a frame, and of what was kept back before it. Raises UpstreamError."""
     names = _TEXT_FIELDS.get(parser)
     try:

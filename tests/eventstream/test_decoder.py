@@ -78,6 +78,31 @@ def test_payload_of_fed_bytes_is_a_view_not_a_copy() -> None:
     assert frame[1].obj is data
 
 
+def test_large_payload_is_a_view_also_of_a_frame_as_the_one_before() -> None:
+    decoder = FrameDecoder()
+    data = raw_frame(b"", bytes(100_000))
+    assert len(decoder.feed(data)) == 1
+    (frame,) = decoder.feed(data)
+    assert isinstance(frame[1], memoryview)
+    assert frame[1].obj is data
+
+
+def test_a_frame_to_each_read() -> None:
+    decoder = FrameDecoder()
+    first = feed_all(decoder, [TEXT])
+    assert feed_all(decoder, [TEXT] * 3) == first * 3
+    assert decoder.pending == 0
+    decoder.finish()
+
+
+def test_fault_behind_frames_alone_names_its_byte() -> None:
+    decoder = FrameDecoder()
+    feed_all(decoder, [TEXT] * 3)
+    damaged = TEXT[:-1] + bytes((TEXT[-1] ^ 1,))
+    with pytest.raises(MessageChecksumError, match=f"frame at byte {3 * len(TEXT)}:"):
+        decoder.feed(damaged)
+
+
 def test_payloads_stay_valid_after_more_reads() -> None:
     decoder = FrameDecoder()
     kept = feed_all(decoder, [STREAM[at : at + 50] for at in range(0, len(STREAM), 50)])
