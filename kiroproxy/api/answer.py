@@ -98,7 +98,7 @@ class Answer:
         if self._plain:
             if len(events) == 1:  # at a model's pace
                 (event,) = events
-                if event[0] == _KIRO_TEXT and event[1] and self._meter.take_batch([event[1]]):
+                if event[0] == _KIRO_TEXT and event[1] and self._meter.take_whole(event[1]):
                     self.content_seen = self._seen.text = True
                     return [(TEXT, event[1])]
             texts = [event[1] for event in events if event[0] == _KIRO_TEXT and event[1]]

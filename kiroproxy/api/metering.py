@@ -73,15 +73,18 @@ class Meter:
         self.thought += self.spent - before
         return fitting
 
-    def take_batch(self, texts: list[str]) -> bool:
-        """Count all texts if they fit for certain. False: nothing was counted, use ``take``."""
-        joined = "".join(texts)
-        if len(joined) * _MAX_UNITS_PER_CHAR > self.room:
+    def take_whole(self, text: str) -> bool:
+        """Count ``text`` if it fits for certain. False: nothing was counted, use ``take``."""
+        if len(text) * _MAX_UNITS_PER_CHAR > self.room:
             return False
-        cost = units(joined)
+        cost = units(text)
         self.room -= cost
         self.spent += cost
         return True
+
+    def take_batch(self, texts: list[str]) -> bool:
+        """As ``take_whole``, for all of them or none."""
+        return self.take_whole("".join(texts))
 
     def count_call(self, name: str) -> None:
         """A tool call's name and framing."""

@@ -37,9 +37,6 @@ MAX_KNOWN_HEAD_BYTES: Final = 1_024
 #: Of an event with a piece of text: most answers begin with one. Only the first guess of what to look for.
 TEXT_HEAD_BYTES: Final = 104
 
-#: Payloads of reads up to this size are copied: that costs less than a view of a small one.
-COPIED_BYTES: Final = 65_536
-
 _unpack_checksum = CHECKSUM.unpack_from
 _unpack_prelude = PRELUDE.unpack_from
 
@@ -73,9 +70,9 @@ class FrameDecoder:
     def feed(self, data: bytes | memoryview) -> list[Frame]:
         """All frames that ``data`` completes.
 
-        The payloads of a small read are copies, those of a big one views into its bytes. Frames in front
-        of a fault are returned and ``fault`` is set; if there are none, the fault is raised here. Every
-        later call raises it.
+        ``bytes`` are not copied unless the beginning of a frame was carried over; the payloads
+        returned are views into them. Frames in front of a fault are returned and ``fault`` is set; if
+        there are none, the fault is raised here. Every later call raises it.
         """
         if self.fault is not None:
             raise self.fault
@@ -87,6 +84,15 @@ class FrameDecoder:
             self._tail = bytearray()
         else:
             whole = data if type(data) is bytes else bytes(data)
+            head = _known_heads.get(whole[: self._head_bytes])
+            if head is not None and head[0] == len(whole):
+                # A frame alone, as at a model's pace: nothing has to be put together for it.
+                total, head_bytes, headers, checksum = head
+                payload = memoryview(whole)[head_bytes:-CHECKSUM_BYTES]
+                (expected,) = _unpack_checksum(whole, total - CHECKSUM_BYTES)
+                if crc32(payload, checksum) == expected:
+                    self._consumed += total
+                    return [(headers, payload)]
         frames: list[Frame] = []
         try:
             self._split(whole, frames)
@@ -114,7 +120,7 @@ class FrameDecoder:
         and only the payload is summed up. Which bytes to look for is a guess: a head as long as the
         one before. The losing variants stand in bench/experiments/frame_splitting.py.
         """
-        source = data if len(data) <= COPIED_BYTES else memoryview(data)
+        view = memoryview(data)
         known = _known_heads
         head_bytes = self._head_bytes
         at = 0
@@ -130,7 +136,7 @@ class FrameDecoder:
                 need = total
                 break
             stop = at + total
-            payload = source[at + head_bytes : stop - CHECKSUM_BYTES]
+            payload = view[at + head_bytes : stop - CHECKSUM_BYTES]
             checksum = crc32(payload, checksum)
             if checksum != _unpack_checksum(data, stop - CHECKSUM_BYTES)[0]:
                 raise self._message_fault(checksum, data, at, stop)
@@ -140,7 +146,7 @@ class FrameDecoder:
         self._consumed += at
         self._need = need
         if at < end:
-            self._tail += source[at:]
+            self._tail += view[at:]
 
     def _check_head(self, data: bytes, at: int) -> _Head:
         """A head that is not as long as the one before, or not seen before, or not whole yet.

@@ -92,5 +92,5 @@ VALUE_LENGTH: Final = Struct(">H")
 UUID_BYTES: Final = 16
 
 #: A header block and a payload. The block serves as a dictionary key: equal blocks of a stream are mostly
-#: one object. The payload is a slice of the bytes that were fed: a view of them keeps them alive.
-Frame = tuple[bytes, bytes | memoryview]
+#: one object. The payload is a slice of the bytes that were fed, and keeps them alive.
+Frame = tuple[bytes, memoryview]

@@ -29,7 +29,7 @@ class SSEWriter:
         "_headers",
         "_interval_s",
         "_last_s",
-        "_loop",
+        "_now_s",
         "_on_start",
         "_ping",
         "_write",
@@ -53,9 +53,9 @@ class SSEWriter:
         self._on_start = on_start
         self.started = False
         self._write = exchange.write
-        self._loop = asyncio.get_running_loop()
-        self._last_s = self._loop.time()
-        self._alarms = alarms or Alarms(self._loop)
+        self._alarms = alarms or Alarms(asyncio.get_running_loop())
+        self._now_s = self._alarms.loop.time
+        self._last_s = self._now_s()
         self._alarms.set(self, ping_interval_s)
 
     def begin(self) -> None:
@@ -67,7 +67,7 @@ class SSEWriter:
         """One chunk, one write; the first takes head and opening events along."""
         if self.started:
             self._write(data)
-            self._last_s = self._loop.time()
+            self._last_s = self._now_s()
         else:
             self._start(data)
 
@@ -89,14 +89,14 @@ class SSEWriter:
     def _start(self, data: bytes) -> None:
         self.started = True
         self._exchange.start(_OK, self._headers, self._on_start() + data)
-        self._last_s = self._loop.time()
+        self._last_s = self._now_s()
 
     def ring(self) -> None:
         """One deadline for the whole stream: writes only note the time, and this looks at it."""
         if self._exchange.finished:
             return
         due_s = self._last_s + self._interval_s
-        now_s = self._loop.time()
+        now_s = self._now_s()
         if now_s >= due_s:
             if not self._exchange.write_paused:  # it has unread events enough
                 self.write(self._ping())

@@ -27,6 +27,9 @@ def test_meter_agrees_with_the_estimator(pieces: list[str]) -> None:
     batch = Meter(10**9)
     assert batch.take_batch(pieces)
     assert batch.spent == meter.spent == units(text)
+    one_by_one = Meter(10**9)
+    assert [one_by_one.take_whole(piece) for piece in pieces] == [True] * len(pieces)
+    assert (one_by_one.spent, one_by_one.room) == (batch.spent, batch.room)
 
 
 @settings(max_examples=200)
@@ -50,6 +53,7 @@ def test_meter_cuts_at_one_place_in_any_chunking(text: str, limit: int, cuts: li
 def test_meter_batch_is_not_taken_near_the_limit() -> None:
     meter = Meter(2)
     assert not meter.take_batch(["abcd", "efgh"])
+    assert not meter.take_whole("abcdefgh")
     assert meter.spent == 0
     assert meter.take("abcdefgh") == "abcdefgh"
     assert meter.take("i") == ""

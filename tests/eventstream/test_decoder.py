@@ -18,12 +18,7 @@ from kiroproxy.errors import (
     TruncatedStreamError,
 )
 from kiroproxy.eventstream import FrameDecoder, parse_headers
-from kiroproxy.eventstream.decoder import (
-    COPIED_BYTES,
-    MAX_KNOWN_HEAD_BYTES,
-    MAX_KNOWN_HEADS,
-    TEXT_HEAD_BYTES,
-)
+from kiroproxy.eventstream.decoder import MAX_KNOWN_HEAD_BYTES, MAX_KNOWN_HEADS, TEXT_HEAD_BYTES
 from kiroproxy.eventstream.encoder import encode_event
 from kiroproxy.eventstream.wire import MAX_FRAME_BYTES, MAX_HEADERS_BYTES, Frame
 from tests.chunking import every_cut, random_chunks
@@ -78,15 +73,29 @@ def test_memoryview_of_a_buffer_that_changes_later() -> None:
     assert bytes(frame[1]) == b'{"content":"Hi"}'
 
 
-@pytest.mark.parametrize(
-    ("size_bytes", "is_view"), [(COPIED_BYTES, False), (COPIED_BYTES + 1, True)]
-)
-def test_only_the_payload_of_a_big_read_is_a_view(size_bytes: int, is_view: bool) -> None:
-    expected = bytes(size_bytes - len(raw_frame(b"", b"")))
-    data = raw_frame(b"", expected)
-    ((_, payload),) = FrameDecoder().feed(data)
-    assert payload == expected
-    assert (isinstance(payload, memoryview) and payload.obj is data) is is_view
+@pytest.mark.parametrize("payload_bytes", [10, 100_000])
+def test_payload_of_fed_bytes_is_a_view_not_a_copy(payload_bytes: int) -> None:
+    decoder = FrameDecoder()
+    data = raw_frame(b"", bytes(payload_bytes))
+    for _ in range(3):  # the second is found by the head of the first
+        (frame,) = decoder.feed(data)
+        assert frame[1].obj is data
+
+
+def test_a_frame_to_each_read() -> None:
+    decoder = FrameDecoder()
+    first = feed_all(decoder, [TEXT])
+    assert feed_all(decoder, [TEXT] * 3) == first * 3
+    assert decoder.pending == 0
+    decoder.finish()
+
+
+def test_fault_behind_frames_alone_names_its_byte() -> None:
+    decoder = FrameDecoder()
+    feed_all(decoder, [TEXT] * 3)
+    damaged = TEXT[:-1] + bytes((TEXT[-1] ^ 1,))
+    with pytest.raises(MessageChecksumError, match=f"frame at byte {3 * len(TEXT)}:"):
+        decoder.feed(damaged)
 
 
 def test_payloads_stay_valid_after_more_reads() -> None:

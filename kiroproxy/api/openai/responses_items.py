@@ -55,6 +55,8 @@ from kiroproxy.errors import IncompleteAnswerError, InternalError
 class Open(enum.Enum):
     """The kind of the item that is open."""
 
+    __hash__ = object.__hash__  # the same, without a call: it is the key of a table
+
     NONE = enum.auto()
     TEXT = enum.auto()
     THINKING = enum.auto()
@@ -70,12 +72,13 @@ class Listener(Protocol):
     def grew(self, item: Item, shown: str) -> None:
         """It got this much more that can be shown; never empty."""
 
-    def closed(self, item: Item, status: str) -> None:
-        """It is complete, or the answer ended in it."""
+    def closed(self, item: Item, status: str, whole: dict[str, Any]) -> None:
+        """It is complete, or the answer ended in it. ``whole``: as it goes into ``output``."""
 
 
 class Items:
-    """One answer's items. ``done``: those that are complete, as they go into ``output``."""
+    """One answer's items. ``done``: those that are complete, as they go into ``output``. ``text_item``:
+    the one that takes text, while it is open."""
 
     def __init__(self, response_id: str, style: ResponsesStyle, listener: Listener) -> None:
         self._key = response_id.removeprefix("resp_")
@@ -83,13 +86,9 @@ class Items:
         self._listener = listener
         self._state = Open.NONE
         self._item: Item | None = None
+        self.text_item: Item | None = None
         self._hits: dict[str, SearchHit] = {}  # by address; of several with one the first
         self.done: list[dict[str, Any]] = []
-
-    @property
-    def text_item(self) -> Item | None:
-        """The message that is open, if one is."""
-        return self._item if self._state is Open.TEXT else None
 
     def feed(self, batch: list[AnswerEvent]) -> None:
         """The events of one upstream read."""
@@ -115,17 +114,20 @@ class Items:
     def _begin(self, state: Open, item: Item) -> None:
         self._close()
         self._state, self._item = state, item
+        self.text_item = item if state is Open.TEXT else None
         self._listener.opened(item)
 
     def _close(self, status: str = COMPLETED) -> None:
-        item, self._item, self._state = self._item, None, Open.NONE
+        item, self._state = self._item, Open.NONE
+        self._item = self.text_item = None
         if item is None:
             return
         rest = item.rest()
         if rest:
             self._listener.grew(item, rest)
-        self._listener.closed(item, status)
-        self.done.append(item.item(status))
+        whole = item.item(status)
+        self._listener.closed(item, status, whole)
+        self.done.append(whole)
 
     @property
     def _next(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from kiroproxy.api.events import AnswerEvent, Ending
@@ -22,7 +24,7 @@ class _Nobody:
     def grew(self, item: Item, shown: str) -> None:
         """Of no interest."""
 
-    def closed(self, item: Item, status: str) -> None:
+    def closed(self, item: Item, status: str, whole: dict[str, Any]) -> None:
         """The item is in ``done``."""
 
 

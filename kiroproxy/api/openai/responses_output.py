@@ -80,7 +80,10 @@ class Item(ABC):
 
     @property
     def text(self) -> str:
-        return "".join(self._parts)
+        """All of it: joined for good, as the item's end asks for it again and again."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
 
 
 class MessageItem(Item):
@@ -110,7 +113,7 @@ class MessageItem(Item):
         return {
             "type": "output_text",
             "text": self.text,
-            "annotations": flat_citations(self.text, self._hits),
+            "annotations": flat_citations(self.text, self._hits) if self._hits else [],
             "logprobs": _NO_DETAILS,
         }
 

@@ -14,13 +14,16 @@ from typing import Any, Final
 import orjson
 
 from kiroproxy.api.events import TEXT, AnswerEvent, Ending, Usage
+from kiroproxy.api.jsontexts import json_each
 from kiroproxy.api.openai.responses_items import Items
 from kiroproxy.api.openai.responses_output import IN_PROGRESS, Item
 from kiroproxy.api.openai.responses_style import ResponsesStyle
 from kiroproxy.api.openai.responses_wire import ResponseObject
 from kiroproxy.errors import IncompleteAnswerError, KiroProxyError
 
-_DELTA: Final = b'%b%d,"delta":%b}\n\n'
+_NUMBER_END: Final = b',"delta":'
+_DELTA_END: Final = b"}\n\n"
+_DELTA: Final = b"%b%d" + _NUMBER_END + b"%b" + _DELTA_END
 _FIRST_NUMBER: Final = 2  # behind those of ``start``
 
 _dumps = orjson.dumps
@@ -39,7 +42,8 @@ class ResponsesEncoder:
     def start(self, usage: Usage) -> bytes:
         """``response.created`` and ``response.in_progress``. May be asked for after the first events have
         been made: the head goes out with them."""
-        return self._announced("response.created", 0) + self._announced("response.in_progress", 1)
+        fields = self._announcement()
+        return sse("response.created", 0, fields) + sse("response.in_progress", 1, fields)
 
     def events(self, batch: list[AnswerEvent]) -> bytes:
         """All events of one upstream read as one buffer.
@@ -49,8 +53,10 @@ class ResponsesEncoder:
         """
         item = self._items.text_item
         if item is not None and item.delta:
+            if len(batch) == 1 and batch[0][0] == TEXT and batch[0][1]:  # at a model's pace
+                return self._writer.delta(item.add(batch[0][1]))
             texts = [event[1] for event in batch if event[0] == TEXT and event[1]]
-            if len(texts) == len(batch):
+            if texts and len(texts) == len(batch):
                 item.add_all(texts)
                 return self._writer.deltas(texts)
         if item is None and len(batch) > 1 and batch[0][0] == TEXT:
@@ -60,7 +66,8 @@ class ResponsesEncoder:
 
     def ping(self) -> bytes:
         """A repeated ``response.in_progress``: comments do not reset Codex's idle clock, events do."""
-        return self._announced("response.in_progress", self._writer.take_number())
+        number = self._writer.take_number()
+        return sse("response.in_progress", number, self._announcement())
 
     def finish(self, ending: Ending) -> bytes:
         """``response.completed`` or ``response.incomplete``, with all items and the usage;
@@ -81,8 +88,10 @@ class ResponsesEncoder:
         self._writer.event("response.failed", {"response": response})
         return self._writer.taken()
 
-    def _announced(self, name: str, number: int) -> bytes:
-        return sse(name, number, {"response": self._response.fields(IN_PROGRESS, [])})
+    def _announcement(self) -> dict[str, Any]:
+        """The response as JSON already: with a client's instructions and tools it is large, and ``start``
+        says it twice."""
+        return {"response": orjson.Fragment(_dumps(self._response.fields(IN_PROGRESS, [])))}
 
 
 class _Writer:
@@ -114,25 +123,31 @@ class _Writer:
     def grew(self, item: Item, shown: str) -> None:
         """A delta event, for items that have them."""
         if item.delta:
-            number = self.take_number()
-            self._parts.append(_DELTA % (self._before, number, _dumps(shown)))
+            self._parts.append(self.delta(shown))
 
-    def closed(self, item: Item, status: str) -> None:
+    def closed(self, item: Item, status: str, whole: dict[str, Any]) -> None:
         """The ``…done`` events and ``output_item.done``."""
         for name, more in item.closed(status):
             self.event(name, more)
-        fields = {"output_index": item.index, "item": item.item(status)}
+        fields = {"output_index": item.index, "item": whole}
         self.event("response.output_item.done", fields)
 
     # -- writing -----------------------------------------------------------------------------------
 
+    def delta(self, text: str) -> bytes:
+        """The next delta event of the open item: to be written now, or behind what waits to be taken."""
+        number = self._number
+        self._number = number + 1
+        return _DELTA % (self._before, number, _dumps(text))
+
     def deltas(self, texts: list[str]) -> bytes:
-        """Delta events of the open item, in front of which nothing waits to be taken."""
-        first, before = self._number, self._before
-        self._number += len(texts)
-        return b"".join(
-            [_DELTA % (before, number, _dumps(text)) for number, text in enumerate(texts, first)]
-        )
+        """One for each text, all of them in one join."""
+        numbers = range(self._number, self._number + len(texts))
+        self._number = numbers.stop
+        parts = [self._before, b"", _NUMBER_END, b"", _DELTA_END] * len(texts)
+        parts[1::5] = json_each(numbers)
+        parts[3::5] = json_each(texts)
+        return b"".join(parts)
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """One event, to be taken."""
