@@ -74,7 +74,7 @@ class Journal:
             "credits": usage.credits,
             "sources": sources,
         }
-        record = self._close(trace, Result.ANSWERED, 200, numbers)
+        record = self._close(trace, "answered", 200, numbers)
         self._count_usage(usage)
         if not _log.isEnabledFor(logging.INFO):
             return
@@ -91,7 +91,7 @@ class Journal:
         }
         if usage.credits is not None:
             fields["credits"] = usage.credits
-        fields["stop"] = ending.stop.value
+        fields["stop"] = ending.stop.word
         fields["note"] = one_line(clean(note)) if note else ""  # it may quote the service
         say(_log, record.outcome, _RECURRING, _recurring(record), fields)
 
@@ -99,7 +99,7 @@ class Journal:
         """``status``: what the client has got."""
         kind, message = error.kind.value, error.message[:_MAX_ERROR]
         self._metrics.count_failure(kind)
-        record = self._close(trace, Result.FAILED, status, {"error_kind": kind, "error": message})
+        record = self._close(trace, "failed", status, {"error_kind": kind, "error": message})
         fields = {
             "kind": kind,
             "detail": message,
@@ -112,7 +112,7 @@ class Journal:
         """The client went away, or we had to stop."""
         begun = trace.stream and trace.first_event_at_s is not None
         status = 200 if begun else CLIENT_GONE_STATUS
-        _tell(logging.INFO, self._close(trace, Result.CANCELLED, status, {}), {})
+        _tell(logging.INFO, self._close(trace, "cancelled", status, {}), {})
 
     def _close(
         self, trace: Trace, result: Result, status: int, fields: dict[str, Any]
@@ -147,7 +147,7 @@ class Journal:
             account=trace.account,
             stream=trace.stream,
             status=status,
-            outcome=result.value,
+            outcome=result,
             first_token_ms=first_ms,
             total_ms=round((now_s - trace.started_at_s) * 1000, 1),
             tries=trace.tries,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from kiroproxy.api.events import Source, Usage
 
@@ -15,12 +14,9 @@ _ESTIMATED: Final = Source.ESTIMATED.value
 _NO_SOURCES: Final[Mapping[str, str]] = {}
 
 
-class Result(enum.Enum):
-    """How a request ended, as people and metrics see it."""
-
-    ANSWERED = "answered"  # with its proper end
-    FAILED = "failed"
-    CANCELLED = "cancelled"  # the client went away
+Result = Literal["answered", "failed", "cancelled"]
+"""How a request ended, as people and metrics see it: with its proper end, without one, or the client went
+away."""
 
 
 @dataclass(slots=True)
@@ -60,7 +56,7 @@ class RequestRecord(NamedTuple):
     account: str
     stream: bool
     status: int
-    outcome: str
+    outcome: Result
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
