@@ -8,6 +8,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -16,7 +17,9 @@ _log = logging.getLogger("kiroproxy.database")
 Work = Callable[[sqlite3.Connection], object]
 
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})  # a quota is the latter
 LOSSES_EVERY_S: Final = 600.0
+FAILING_S: Final = 60.0
 MAX_VARIABLES: Final = 999  # of one statement; SQLite's own bound before 3.32
 
 
@@ -69,25 +72,34 @@ class Job:
 
 class Losses:
     """Records that could not be written: what is to be said of them, at the first, at most every ten
-    minutes while it goes on, and when it is over. Empty where nothing is to be said."""
+    minutes while it goes on, and when it is over. Empty where nothing is to be said.
+
+    ``now_s``: of any clock that does not jump. It is over when nothing has failed for a minute, not with
+    the first write that succeeds: a full disk still has room for small records.
+    """
 
     def __init__(self) -> None:
         self._lost = 0
         self._said_at_s = 0.0
+        self._failed_at_s = -math.inf
 
     def add(self, records: int, now_s: float) -> str:
-        """``now_s``: of any clock that does not jump."""
         is_first = self._lost == 0
         self._lost += records
+        self._failed_at_s = now_s
         if not is_first and now_s - self._said_at_s < LOSSES_EVERY_S:
             return ""
         self._said_at_s = now_s
         return f"{self._lost} records are lost" if self._lost > 1 else "1 record is lost"
 
-    def end(self) -> str:
-        lost, self._lost = self._lost, 0
-        if lost == 0:
+    def is_going_on(self, now_s: float) -> bool:
+        return now_s - self._failed_at_s < FAILING_S
+
+    def end(self, now_s: float) -> str:
+        """Something could be written."""
+        if self._lost == 0 or self.is_going_on(now_s):
             return ""
+        lost, self._lost = self._lost, 0
         return f"{lost} records were lost" if lost > 1 else "1 record was lost"
 
 
@@ -118,6 +130,29 @@ def write_batch(connection: sqlite3.Connection, batch: list[Job]) -> None:
     with transaction(connection):
         for job in batch:
             _write_one(connection, job.work)
+
+
+def write_singly(
+    connection: sqlite3.Connection, batch: list[Job], error: sqlite3.Error
+) -> tuple[list[Job], sqlite3.Error]:
+    """What is lost of a batch that failed with ``error``, and the last error: where room is short, a small
+    record is not lost with a large one. Raises sqlite3.Error when the file is broken."""
+    if len(batch) == 1 or primary(error) not in _ROOM:
+        return batch, error
+    lost: list[Job] = []
+    for at, job in enumerate(batch):
+        try:
+            write_batch(connection, [job])
+        except sqlite3.Error as another:
+            if is_broken(another):
+                raise
+            error = another
+            if (
+                primary(error) not in _ROOM
+            ):  # it may have waited long for that, and the next would as well
+                return lost + batch[at:], error
+            lost.append(job)
+    return lost, error
 
 
 def _joined(works: Iterable[Work]) -> Iterator[Work]:

@@ -35,6 +35,7 @@ from kiroproxy.batches import (
     primary,
     transaction,
     write_batch,
+    write_singly,
 )
 from kiroproxy.errors import StorageError
 from kiroproxy.private import make_folders
@@ -62,8 +63,9 @@ class _Broken(Exception):
 class Database:
     """``open``, then ``run`` and ``submit`` from one event loop, then ``close`` once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._monotonic = monotonic
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._hurry = threading.Event()  # somebody waits for what is in the line
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -73,18 +75,21 @@ class Database:
         self._dropped = 0
         self.is_durable = False
         """Whether the tables are in the file; False: in memory, gone at the end."""
-        self.is_failing = False
-        """Whether what was submitted last could not be written, for a full disk mostly."""
         self._thread = threading.Thread(target=self._work, name="database", daemon=True)
 
     @classmethod
-    def open(cls, path: Path) -> Database:
+    def open(cls, path: Path, monotonic: Callable[[], float] = time.monotonic) -> Database:
         """The database in the file ``path`` (made 0600 with its folder when missing). Blocks; never
         fails: see ``is_durable``."""
-        database = cls(path)
+        database = cls(path, monotonic)
         database._thread.start()
         database._ready.result()
         return database
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether something could not be written in the last minute, for a full disk mostly."""
+        return self._losses.is_going_on(self._monotonic())
 
     async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """What ``work`` returns, run in a transaction of its own after all that was submitted before.
@@ -201,20 +206,24 @@ class Database:
         return batch, job, job is not None
 
     def _write(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
+        lost: list[Job] = []
         try:
-            write_batch(connection, batch)
-        except sqlite3.Error as error:
-            if is_broken(error):
-                raise _Broken from None
-            self.is_failing = True
-            if loss := self._losses.add(len(batch), time.monotonic()):
+            try:
+                write_batch(connection, batch)
+            except sqlite3.Error as error:
+                if is_broken(error):
+                    raise
+                lost, failure = write_singly(connection, batch, error)
+        except sqlite3.Error:
+            raise _Broken from None
+        now_s = self._monotonic()
+        if lost:
+            if words := self._losses.add(len(lost), now_s):
                 _log.warning(
-                    "the state file cannot be written (%s); %s (%s)", error, loss, _RECORDS
+                    "the state file cannot be written (%s); %s (%s)", failure, words, _RECORDS
                 )
-            return
-        if self.is_failing:
-            self.is_failing = False
-            _log.info("the state file can be written again; %s", self._losses.end())
+        elif words := self._losses.end(now_s):
+            _log.info("the state file can be written again; %s", words)
 
     def _connect(self) -> sqlite3.Connection:
         """The file's connection, or one in memory; says in the log why it is not the file's."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kiroproxy.batches import LOSSES_EVERY_S, MAX_VARIABLES, Losses, Rows
+from kiroproxy.batches import FAILING_S, LOSSES_EVERY_S, MAX_VARIABLES, Losses, Rows
 from kiroproxy.database import Database
 from kiroproxy.errors import StorageError
 from kiroproxy.schema import MIGRATIONS
@@ -283,22 +283,26 @@ def test_losses_are_told_at_first_then_now_and_then_and_at_the_end() -> None:
     assert losses.add(3, LOSSES_EVERY_S - 1) == ""
     assert losses.add(1, LOSSES_EVERY_S) == "6 records are lost"
     assert losses.add(1, LOSSES_EVERY_S + 1) == ""
-    assert losses.end() == "7 records were lost"
-    assert losses.end() == ""
-    assert losses.add(1, LOSSES_EVERY_S + 2) == "1 record is lost"
-    assert losses.end() == "1 record was lost"
+    over_s = LOSSES_EVERY_S + 1 + FAILING_S
+    assert losses.end(over_s - 1) == ""
+    assert losses.end(over_s) == "7 records were lost"
+    assert losses.end(over_s) == ""
+    assert losses.add(1, over_s + 1) == "1 record is lost"
+    assert losses.end(over_s + 1 + FAILING_S) == "1 record was lost"
 
 
 async def test_full_disk_is_said_once_and_got_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "kiroproxy.database")
-    database = Database.open(tmp_path / "state.db")
+    now_s = 1000.0
+    database = Database.open(tmp_path / "state.db", lambda: now_s)
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=4"))
 
     def much(connection: sqlite3.Connection) -> None:
         connection.execute(note("x" * 100_000))
 
+    assert not database.is_failing
     for _ in range(3):
         database.submit(much)
         await database.run(names)
@@ -308,8 +312,29 @@ async def test_full_disk_is_said_once_and_got_over(
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=100000"))
     database.submit(lambda connection: connection.execute(note("small")))
     assert await database.run(names) == ["small"]
-    assert not database.is_failing
+    assert database.is_failing  # there is always room for a small one
+    assert "can be written again" not in caplog.text
+    now_s += FAILING_S
+    assert not database.is_failing  # also if nobody writes
+    database.submit(lambda connection: connection.execute(note("later")))
+    assert sorted(await database.run(names)) == ["later", "small"]
     assert "can be written again; 3 records were lost" in caplog.text
+    await database.close()
+
+
+async def test_small_record_is_not_lost_with_a_large_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database.open(tmp_path / "state.db")
+    pages = await database.run(
+        lambda connection: connection.execute("PRAGMA page_count").fetchone()[0]
+    )
+    limit = f"PRAGMA max_page_count={pages + 2}"
+    await database.run(lambda connection: connection.execute(limit))
+    for text in ("one", "x" * 100_000, "two"):
+        database.submit(lambda connection, text=text: connection.execute(note(text)))
+    assert await database.run(names) == ["one", "two"]
+    assert "1 record is lost" in caplog.text
     await database.close()
 
 

@@ -2,7 +2,8 @@
 
 Many sign-ins may stand in one file, and all of them may have to be renewed at once. The file's lock keeps
 other processes away; the tasks of this one share it, a few at a time and in the order in which they came,
-instead of fighting for it one by one. From time to time it is given up, so that others get it too.
+instead of fighting for it one by one. From time to time it is given up, so that others get it too. It keeps
+nobody of this process away: two that work on the same sign-in need a lock of its own (store.py).
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ class SharedLock:
     def _leave(self) -> None:
         self._members -= 1
         if not self._members:
-            self._lock.release()
             self._is_free.set()
+            self._lock.release()
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

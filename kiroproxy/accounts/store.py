@@ -12,6 +12,7 @@ token that the disk still holds is dead.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -64,16 +65,21 @@ class TokenStore:
         self._ids = IdBook(folder)
         self._unsaved: dict[str, _Unsaved] = {}  # by account
         self._shared: dict[Path, SharedLock] = {}
+        self._own: dict[
+            str, asyncio.Lock
+        ] = {}  # of an account: sign-ins share a file, not themselves
         self._writing: dict[Path, threading.Lock] = {}
 
     @asynccontextmanager
     async def locked(self, credential: Credential) -> AsyncIterator[None]:
-        """Hold the lock of the credential's source. Raises UpstreamError when it stays taken.
+        """Hold the lock of the sign-in and that of its source. Raises UpstreamError when the latter stays
+        taken.
 
         Where no lock can be made (a read-only folder) there is none: nobody could store what two
         programs have to agree on.
         """
-        async with AsyncExitStack() as stack:
+        own = self._own.setdefault(credential.id, asyncio.Lock())
+        async with own, AsyncExitStack() as stack:
             try:
                 target = await in_thread(lambda: self._lock_target(credential))
                 if target not in self._shared:

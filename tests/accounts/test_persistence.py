@@ -221,6 +221,9 @@ async def test_two_processes_tell_each_other(folder: Path) -> None:
     one, two = await start(folder), await start(folder)
     await one.manager.start()
     await two.manager.start()
+    await settle()  # the first look at what others have written, which is nothing
+    await two.base.run(lambda connection: None)
+    await settle()
     await one.fail(Health.SUSPEND)
     await one.base.run(lambda connection: None)
     assert two.states() == [State.READY, State.READY]

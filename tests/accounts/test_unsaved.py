@@ -7,14 +7,18 @@ import contextlib
 import resource
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from kiroproxy.accounts import AccountManager
+from kiroproxy.accounts import AccountManager, TokenStore
 from kiroproxy.accounts.entries import Tokens
 from kiroproxy.accounts.renewal import Renewer
+from kiroproxy.errors import CredentialError
+from kiroproxy.kiro.identity import CredentialKind
+from kiroproxy.kiro.refresh import RefreshInputs
+from kiroproxy.kiro.renewal import RefreshedTokens
 from kiroproxy.secret import Secret
 from tests.accounts.fakes import MARK, FakeService, ManualClock, settle
 from tests.accounts.test_store import ide_file, load_one, store_at
@@ -106,3 +110,58 @@ async def test_a_disk_that_stays_full_keeps_nobody_from_ending(tmp_path: Path) -
         manager.release(await manager.lease(""), None)
         await manager.stop()
         assert store.is_unsaved(found.id)
+
+
+@dataclass
+class Strict(FakeService):
+    """Refresh tokens as long as real ones, each good for one renewal."""
+
+    async def refresh(self, kind: CredentialKind, inputs: RefreshInputs) -> RefreshedTokens:
+        if inputs.refresh_token in [earlier.refresh_token for earlier in self.refreshes]:
+            self.errors.append(CredentialError("invalid_grant"))
+        found = await super().refresh(kind, inputs)
+        assert found.refresh is not None
+        return replace(found, refresh=Secret(found.refresh.reveal() + "z" * 120))
+
+
+RENEWED = Secret(f"aor{MARK}1" + "z" * 120)
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+async def test_what_is_stored_late_does_not_undo_a_renewal(source: str, tmp_path: Path) -> None:
+    """Tokens that found no place are stored at last while a renewal spends them."""
+    if source == "file":
+        ide_file(tmp_path)
+    env = {} if source == "file" else {"AWS_REFRESHTOKEN": "env1"}
+    clock, service = ManualClock(), Strict(gate=asyncio.Event())
+    store, found = TokenStore(tmp_path / "state", clock), load_one(tmp_path, **env)
+    renewer = Renewer(service, store, clock)
+    with full_disk(), pytest.raises(OSError):
+        await store.save(found, tokens(1))
+    ours = found.with_tokens(tokens(1))
+    renewal = asyncio.create_task(renewer.renew(ours, Secret("aoa1")))
+    await settle()
+    assert [spent.refresh_token for spent in service.refreshes] == [tokens(1).refresh]
+    storing = asyncio.create_task(renewer.stored(ours))
+    await settle()
+    assert service.gate is not None
+    service.gate.set()
+    await clock.advance(5)
+    assert (await renewal).tokens.refresh == RENEWED
+    await storing
+    assert load_one(tmp_path, **env).tokens.refresh == RENEWED
+
+
+async def test_two_renewals_of_one_sign_in_spend_its_token_once(tmp_path: Path) -> None:
+    """As when a reload replaces an account while it is being renewed."""
+    ide_file(tmp_path)
+    clock, service = ManualClock(), Strict(gate=asyncio.Event())
+    store, found = TokenStore(tmp_path / "state", clock), load_one(tmp_path)
+    renewer = Renewer(service, store, clock)
+    both = [asyncio.create_task(renewer.renew(found)) for _ in range(2)]
+    await settle()
+    assert service.gate is not None
+    service.gate.set()
+    await clock.advance(5)
+    assert [one.tokens.refresh for one in await asyncio.gather(*both)] == [RENEWED, RENEWED]
+    assert len(service.refreshes) == 1

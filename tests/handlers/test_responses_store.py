@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kiroproxy.batches import FAILING_S
 from kiroproxy.clock import SystemClock
 from kiroproxy.database import FILE_NAME, Database
 from kiroproxy.handlers.responses_store import ResponseStore
@@ -106,7 +107,9 @@ async def test_one_that_would_drive_out_the_others_is_not_kept(database: Databas
     assert await _ids(database) == ["resp_1"]
 
 
-async def test_nothing_is_promised_while_the_disk_is_full(database: Database) -> None:
+async def test_nothing_is_promised_while_the_disk_is_full(tmp_path: Path) -> None:
+    now_s = 1000.0
+    database = Database.open(tmp_path / "state.db", lambda: now_s)
     store = ResponseStore(database, SetClock(), HOUR_S, 1_000_000)
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=4"))
     assert store.keeps
@@ -114,9 +117,12 @@ async def test_nothing_is_promised_while_the_disk_is_full(database: Database) ->
     assert await store.body("resp_1") is None
     assert not store.keeps
     await database.run(lambda connection: connection.execute("PRAGMA max_page_count=100000"))
-    store.put("resp_2", body("two"), [])  # as any other record would
+    store.put("resp_2", body("two"), [])
     assert await store.body("resp_2") == body("two")
+    assert not store.keeps  # a small one finds room also on a full disk
+    now_s += FAILING_S
     assert store.keeps
+    await database.close()
 
 
 async def test_items_that_cannot_be_written_again_are_not_kept(database: Database) -> None:
