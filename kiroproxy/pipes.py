@@ -127,6 +127,8 @@ class PipeHandler(logging.Handler):
             self._held.clear()  # the process before the fork will write it
             self._held_bytes = self._lost = 0
         if self._thread is None:
+            if self._is_closed:  # its descriptor may be somebody else's by now
+                return
             self._write_held()  # for which no thread could be started
             if not self._held:
                 line = self._written(line)

@@ -155,6 +155,17 @@ def test_closing_waits_for_nobody(ends: Ends, handler: PipeHandler) -> None:
     assert ends.read()
 
 
+def test_late_line_goes_to_nobody_else(ends: Ends, handler: PipeHandler, tmp_path: Path) -> None:
+    """A record may be under way in another thread while a reload closes the handler."""
+    handler.close()
+    files = [open(tmp_path / f"file-{number}", "wb") for number in range(16)]
+    say(handler, "late")
+    for file in files:
+        file.close()
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b""}
+    assert not errors
+
+
 def test_flags_of_a_pipe_that_others_write_to_stay(ends: Ends, handler: PipeHandler) -> None:
     say(handler, "hello")
     assert os.get_blocking(ends.fd)

@@ -237,11 +237,19 @@ class Supervisor:
             if desk.child is None or desk.child.message is None:
                 desk.watch = Watch()
             elif desk.watch.is_still(self.pulses.count(index)):
-                _log.error(
-                    "worker %d (process %d) has stood still for %g s and is killed",
-                    index, desk.child.pid, self.pulses.hang_s,
-                )  # fmt: skip
-                os.kill(desk.child.pid, signal.SIGKILL)
+                self._end_still(index, desk, desk.child, self.pulses)
+
+    def _end_still(self, index: int, desk: _Desk, child: Child, pulses: Pulses) -> None:
+        """What holds up the log, a stopped terminal or a disk that hangs, may have held up the worker too:
+        who has gone on since, or could not have, is watched anew."""
+        _log.error(
+            "worker %d (process %d) has stood still for %g s and is killed",
+            index, child.pid, pulses.hang_s,
+        )  # fmt: skip
+        if pulses.count(index) == desk.watch.count and time.monotonic() < self._look_at_s:
+            os.kill(child.pid, signal.SIGKILL)
+        else:
+            _log.info("worker %d is given another %g s", index, pulses.hang_s)
 
     def _reap(self) -> None:
         for index, desk in enumerate(self._desks):

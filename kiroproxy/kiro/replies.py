@@ -215,7 +215,7 @@ def _retry_after_s(headers: GetHeader) -> float | None:
     if not value:
         return None
     if value.isascii() and value.isdigit():
-        return min(float(value[:9]), MAX_RETRY_AFTER_S)
+        return min(float(value.lstrip("0")[:9] or 0), MAX_RETRY_AFTER_S)
     then = _posix_s(value)
     now = _posix_s(headers("date") or "")
     if then is None or now is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import pty
 import signal
@@ -413,6 +414,44 @@ def test_a_worker_whose_loop_turns_is_left_alone() -> None:
         story = Story(act, pulses=pulses)
         assert story.run() == 0
         assert story.starts == {0: 1}
+
+    in_process(scene)
+
+
+class HeldUp(logging.Handler):
+    """A log that takes nothing until the worker goes on, which waits for that."""
+
+    def __init__(self, pulses: Pulses, held_up: Pulses) -> None:
+        super().__init__()
+        self._pulses = pulses
+        self._held_up = held_up
+
+    def emit(self, record: logging.LogRecord) -> None:
+        count = self._pulses.count(0)
+        if "stood still" in record.getMessage() and self._held_up.count(0) == 0:
+            self._held_up.beat(0)
+            while self._pulses.count(0) == count:
+                time.sleep(0.001)
+
+
+def test_a_worker_held_up_with_the_log_is_left_alone() -> None:
+    pulses, held_up = Pulses(1, 0.6), Pulses(1, 1.0)
+
+    def act(index: int, before: int, link: Link) -> int:
+        link.ready({})
+        beat_for(pulses, index, 3)
+        while held_up.count(0) == 0:
+            time.sleep(0.001)
+        beat_for(pulses, index, 2 * LOOKS)
+        stop_parent()
+        return serve(link)
+
+    def scene() -> None:
+        logging.getLogger("kiroproxy.workers").addHandler(HeldUp(pulses, held_up))
+        story = Story(act, pulses=pulses)
+        assert story.run() == 0
+        assert story.starts == {0: 1}
+        assert held_up.count(0) == 1
 
     in_process(scene)
 

@@ -292,6 +292,7 @@ def test_reply_suspension_names_nobody_but_the_support() -> None:
     [
         ("7", None, 7.0),
         (" 0 ", None, 0.0),
+        ("0000000000060", None, 60.0),
         ("999999999999", None, 86_400.0),
         ("Wed, 21 Oct 2026 07:28:30 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
         ("Wed, 21 Oct 2026 07:27:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
