@@ -21,6 +21,7 @@ A call, in order (``_Call.phase``)::
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ MAX_INPUT_CHARS: Final = (
     32 * 1024 * 1024
 )  # of all calls of one answer; as much as a request may have
 MAX_CALLS: Final = 1_000  # of one answer; real ones have a dozen
+_NOT_EXACT: Final = 2**53  # from here on floats leave out whole numbers
 _DEEP: Final = 240  # the JSON writer ends at 254 levels, and each takes two characters at least
 
 
@@ -259,4 +261,26 @@ def _extends(new: Any, old: Any) -> bool:
         return len(new) >= len(old) and all(_extends(a, b) for a, b in zip(new, old, strict=False))
     if isinstance(old, str) and isinstance(new, str):
         return new.startswith(old)
-    return orjson.dumps(new) == orjson.dumps(old)  # numbers may be fragments, as they were written
+    if _is_number(old) and _is_number(new):
+        return _is_same_number(orjson.dumps(new), orjson.dumps(old))
+    return type(new) is type(old) and bool(new == old)
+
+
+def _is_number(value: Any) -> bool:
+    """Also a fragment: a number as it was written."""
+    return isinstance(value, int | float | orjson.Fragment) and not isinstance(value, bool)
+
+
+def _is_same_number(new: bytes, old: bytes) -> bool:
+    """Whether both spellings mean one number; a service may write 1.0 first and then 1."""
+    if new == old:
+        return True
+    one = float(new)
+    if one != float(old) or math.isinf(one):
+        return False
+    # Whole numbers of so many digits share a float with their neighbours.
+    return abs(one) < _NOT_EXACT or not (_is_whole(new) and _is_whole(old))
+
+
+def _is_whole(digits: bytes) -> bool:
+    return digits.removeprefix(b"-").isdigit()

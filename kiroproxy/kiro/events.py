@@ -33,7 +33,7 @@ import orjson
 from kiroproxy.errors import EventStreamError, UpstreamError
 from kiroproxy.eventstream import Frame, HeaderValue, parse_headers
 from kiroproxy.kiro.halves import HalfPairs, repaired
-from kiroproxy.kiro.numbers import holds_float, load_as_written
+from kiroproxy.kiro.numbers import holds_doubtful, load_as_written
 from kiroproxy.kiro.replies import classify_frame
 
 TEXT: Final = 0
@@ -83,7 +83,8 @@ _known_parsers: Final[dict[bytes, _Parser]] = {}
 
 
 class _HalfPair(Exception):
-    """A payload is no strict JSON; perhaps for half a surrogate pair. Never leaves this module."""
+    """A payload is no strict JSON; perhaps for half a surrogate pair, or for a number beyond all floats.
+    Never leaves this module."""
 
 
 class EventParser:
@@ -220,16 +221,28 @@ def _parse_text(payload: memoryview | bytes) -> KiroEvent:
     return (TEXT, text)
 
 
-def _parse_tool(payload: memoryview | bytes) -> KiroEvent:
-    fields = _fields(payload)
+def _parse_tool(payload: memoryview | bytes, as_written: dict[str, Any] | None = None) -> KiroEvent:
+    """``as_written``: the payload, read already."""
+    fields = _fields(payload) if as_written is None else as_written
     input_ = fields.get("input")
     if input_ is not None and not isinstance(input_, str | dict):
         raise _unexpected("input", "text or an object", input_)
-    if type(input_) is dict and holds_float(input_):
-        as_written = load_as_written(payload)
-        input_ = input_ if as_written is None else as_written["input"]
+    if type(input_) is dict and holds_doubtful(input_):
+        try:
+            input_ = load_as_written(payload)["input"]
+        except RecursionError:
+            pass  # so deep an input is refused where the call is put together
     call_id = _maybe_text(fields, "toolUseId")
     return (TOOL, call_id, _maybe_text(fields, "name"), input_, fields.get("stop") is True)
+
+
+def _parse_any_tool(payload: memoryview | bytes) -> KiroEvent:
+    """As ``_parse_tool``, for a payload of whole characters which the fast reader may refuse nevertheless:
+    for a number beyond all floats. Raises ValueError for what is no JSON."""
+    try:
+        return _parse_tool(payload)
+    except _HalfPair:
+        return _parse_tool(payload, _object(load_as_written(payload)))
 
 
 def _parse_reasoning(payload: memoryview | bytes) -> KiroEvent:
@@ -280,25 +293,31 @@ def _fields(payload: memoryview | bytes) -> dict[str, Any]:
         fields = _loads(payload)
     except orjson.JSONDecodeError:
         raise _HalfPair from None
-    if not isinstance(fields, dict):
-        raise EventStreamError(
-            f"The service sent an event whose payload is {_json_name(fields)}, not an object."
-        )
-    return fields
+    return fields if type(fields) is dict else _object(fields)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise EventStreamError(
+        f"The service sent an event whose payload is {_json_name(value)}, not an object."
+    )
 
 
 def _mended(parser: _Parser, payload: memoryview | bytes, halves: HalfPairs) -> list[KiroEvent]:
     """The events of a frame, and of what was kept back before it. Raises UpstreamError."""
-    names = _TEXT_FIELDS.get(parser)
+    text = _TEXTS.get(parser)
     try:
-        if names is not None:
-            return halves.read(payload, names, parser)
+        if text is not None and halves.waiting:
+            return halves.read(payload, *text)
         try:
             event = parser(payload)
         except _HalfPair:
+            if text is not None:
+                return halves.read(payload, *text)
             event = parser(repaired(payload))
         return [event] if event[0] == OTHER else [*halves.give_up(), event]
-    except (ValueError, RecursionError):
+    except (_HalfPair, ValueError, RecursionError):
         raise EventStreamError(
             f"The service sent an event whose payload of {len(payload)} bytes is not JSON."
         ) from None
@@ -330,6 +349,7 @@ _JSON_NAMES: Final[dict[type, str]] = {
     bool: "a truth value",
     int: "a number",
     float: "a number",
+    orjson.Fragment: "a number",
     str: "text",
     list: "an array",
     dict: "an object",
@@ -341,11 +361,11 @@ def _json_name(value: object) -> str:
     return _JSON_NAMES.get(type(value), "null")
 
 
-#: Where the parsers of content find text that may go on in the next event.
-_TEXT_FIELDS: Final[dict[_Parser, tuple[str, ...]]] = {
-    _parse_text: ("content",),
-    _parse_tool: ("input",),
-    _parse_reasoning: ("text", "content"),
+#: Where the parsers of content find text that may go on in the next event, and who parses it mended.
+_TEXTS: Final[dict[_Parser, tuple[tuple[str, ...], _Parser]]] = {
+    _parse_text: (("content",), _parse_text),
+    _parse_tool: (("input",), _parse_any_tool),
+    _parse_reasoning: (("text", "content"), _parse_reasoning),
 }
 
 #: By event type, for message type ``event``.

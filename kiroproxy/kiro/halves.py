@@ -9,6 +9,7 @@ U+FFFD, and the rest of the answer is saved. No I/O.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,9 +22,16 @@ Parser = Callable[[bytes], Event]
 _FIRST_HALF: Final = ("\ud800", "\udbff")
 _ALONE: Final = "\ufffd"
 
+# The escape of a half without its other one; whole pairs and escaped backslashes are stepped over.
+_ESCAPE: Final = re.compile(
+    r"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<alone>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
+)
+
 
 class HalfPairs:
-    """One stream's. ``read`` each event that carries text, ``give_up`` before any other."""
+    """One stream's. ``read`` each event that carries text while one is ``waiting``, and each that holds a
+    half itself; ``give_up`` before any other."""
 
     __slots__ = ("_fields", "_half", "_name", "_parser")
 
@@ -34,16 +42,22 @@ class HalfPairs:
         self._name = ""
         self._parser: Parser | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is kept back."""
+        return bool(self._half)
+
     def read(
         self, payload: bytes | memoryview, names: tuple[str, ...], parser: Parser
     ) -> list[Event]:
         """The events of ``payload``, whose text stands in one of ``names``: what was kept back before it,
-        if it does not go on here, and its own without a half at the end. Raises ValueError for what is no
-        JSON, and what ``parser`` raises."""
-        fields = json.loads(bytes(payload))
+        if it does not go on here, and its own without a half at the end. ``parser`` gets numbers as
+        written, but zeros beside a text, where they mean nothing. Raises ValueError for what is no JSON,
+        and what ``parser`` raises."""
+        fields = json.loads(bytes(payload), parse_int=_zero, parse_float=_zero)
         name = _filled(fields, names)
         if not name:
-            return [*self.give_up(), parser(_written(fields))]
+            return [*self.give_up(), parser(repaired(payload))]
         out: list[Event] = []
         if self._half and name == self._name and _is_same(fields, self._fields):
             fields[name] = self._half + fields[name]
@@ -66,8 +80,19 @@ class HalfPairs:
 
 
 def repaired(payload: bytes | memoryview) -> bytes:
-    """The same JSON with whole characters only. Raises ValueError."""
-    return _written(json.loads(bytes(payload)))
+    """The same JSON with whole characters only, all else as it was written. Raises ValueError for bytes
+    that are no text."""
+    text = bytes(payload).decode("utf-8-sig", "surrogatepass")
+    return _encoded(_ESCAPE.sub(_whole_escape, text))
+
+
+def _whole_escape(match: re.Match[str]) -> str:
+    return r"\ufffd" if match["alone"] else match[0]
+
+
+def _zero(_digits: str) -> int:
+    """A number whose value nobody asks for: Python reads some badly, and writes others as no JSON."""
+    return 0
 
 
 def _filled(fields: Any, names: tuple[str, ...]) -> str:
@@ -78,10 +103,14 @@ def _filled(fields: Any, names: tuple[str, ...]) -> str:
 
 
 def _written(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False)
-    data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    data = _encoded(json.dumps(value, ensure_ascii=False))
     orjson.loads(data)  # Python writes NaN, which is no JSON
     return data
+
+
+def _encoded(text: str) -> bytes:
+    """Halves that meet become whole, others U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def _is_same(fields: Fields, before: Fields) -> bool:

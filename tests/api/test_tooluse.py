@@ -15,6 +15,9 @@ from kiroproxy.api import tooluse
 from kiroproxy.api.events import TOOL_END, TOOL_INPUT, TOOL_START, AnswerEvent
 from kiroproxy.api.tooluse import ToolAssembler
 from kiroproxy.errors import IncompleteAnswerError
+from kiroproxy.eventstream import FrameDecoder
+from kiroproxy.eventstream.encoder import encode_event
+from kiroproxy.kiro.events import TOOL, EventParser
 from tests.api.cuts import merged
 
 Event = tuple[str | None, str | None, str | dict[str, Any] | None, bool]
@@ -75,6 +78,16 @@ GOOD: dict[str, tuple[list[Event], list[AnswerEvent]]] = {
         [("a", "W", {"p": 1}, False), ("a", "W", {"p": Fragment("1"), "q": Fragment("1.10")}, False),
          ("a", "W", {"p": Fragment("1"), "q": Fragment("1.10"), "r": Fragment("1E400")}, True)],
         call("a", "W", '{"p":1,"q":1.10,"r":1E400}'),
+    ),
+    "a growing object whose numbers are spelled anew": (
+        [("a", "W", {"p": Fragment("1.5"), "q": 1, "r": 1e2, "s": Fragment("-0")}, False),
+         ("a", "W", {"p": Fragment("1.50"), "q": Fragment("1.0"), "r": Fragment("100"), "s": 0}, True)],
+        call("a", "W", '{"p":1.50,"q":1.0,"r":100,"s":0}'),
+    ),
+    "a growing object with a number of many digits, spelled anew": (
+        [("a", "W", {"p": Fragment("123456789012345678901234567890")}, False),
+         ("a", "W", {"p": 1.2345678901234568e29}, True)],
+        call("a", "W", '{"p":1.2345678901234568e+29}'),
     ),
     "without an id after the first event": (
         [("a", "Read", None, False), (None, None, '{"p":1}', False), (None, None, None, True)],
@@ -141,7 +154,17 @@ BAD: dict[str, list[Event]] = {
     "two objects": [("a", "W", '{"p":1}{"q":2}', True)],
     "objects that contradict": [("a", "W", {"p": 1}, False), ("a", "W", {"p": 2}, True)],
     "numbers that contradict": [
-        ("a", "W", {"p": Fragment("1.5")}, False), ("a", "W", {"p": Fragment("1.50")}, True)],
+        ("a", "W", {"p": Fragment("1.5")}, False), ("a", "W", {"p": Fragment("1.51")}, True)],
+    "ids that contradict": [
+        ("a", "W", {"p": 2**62}, False), ("a", "W", {"p": 2**62 + 1}, True)],
+    "ids beyond 64 bits that contradict": [
+        ("a", "W", {"p": Fragment("9" * 30)}, False), ("a", "W", {"p": Fragment("-" + "9" * 30)}, True)],
+    "the last digit of an id": [
+        ("a", "W", {"p": Fragment("9" * 30)}, False), ("a", "W", {"p": Fragment("9" * 29 + "8")}, True)],
+    "numbers beyond all floats that contradict": [
+        ("a", "W", {"p": Fragment("1e400")}, False), ("a", "W", {"p": Fragment("1e500")}, True)],
+    "a number, then its text": [("a", "W", {"p": 1}, False), ("a", "W", {"p": "1"}, True)],
+    "a number, then null": [("a", "W", {"p": Fragment("1")}, False), ("a", "W", {"p": None}, True)],
     "an object, then a list": [("a", "W", {"p": {}}, False), ("a", "W", {"p": []}, True)],
     "true is not 1": [("a", "W", {"p": 1}, False), ("a", "W", {"p": True}, True)],
     "text, then an object": [("a", "W", '{"p":', False), ("a", "W", {"p": 1}, True)],
@@ -159,6 +182,20 @@ BAD: dict[str, list[Event]] = {
 def test_call_is_put_together(case: str) -> None:
     events, expected = GOOD[case]
     assert assemble(events) == expected
+
+
+def test_an_object_that_grows_around_a_character_cut_in_two() -> None:
+    tool = '{"toolUseId":"a","name":"W","input":'
+    sent = (
+        ("toolUseEvent", tool + '{"p":1.10}}'),
+        ("reasoningContentEvent", '{"text":"\\ud83d"}'),
+        ("toolUseEvent", tool + '{"p":1.10,"q":2},"stop":true}'),
+    )
+    parser, decoder = EventParser(), FrameDecoder()
+    frames = (encode_event(event_type, payload.encode()) for event_type, payload in sent)
+    events = [event for frame in frames for event in parser.parse(decoder.feed(frame))]
+    inputs: list[Event] = [(e[1], e[2], e[3], e[4]) for e in events if e[0] == TOOL]
+    assert assemble(inputs) == call("a", "W", '{"p":1.10,"q":2}')
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -326,6 +326,10 @@ EXACT: dict[str, str] = {
     "spelling": '{"a":1.10,"b":1e2,"c":0.1000000000000000055511151231257827}',
     "inside": '{"a":[{"b":{"c":[1,-0.50]}}],"d":7,"e":true}',
     "no floats": '{"a":18446744073709551615,"b":-9223372036854775808}',
+    "beyond all floats": '{"a":1e400,"b":[-1E+999],"c":1.10,"d":1}',
+    "whole and beyond all floats": '{"id":1' + "0" * 309 + "}",
+    "more digits than Python reads": '{"id":' + "7" * 5_000 + "}",
+    "nothing, with a sign": '{"a":-0,"b":[0,false,-0.0]}',
 }
 
 
@@ -335,6 +339,63 @@ def test_tool_input_as_object_keeps_its_numbers(written: str) -> None:
     ((number, *head, value, stop),) = parse(encode_event("toolUseEvent", payload.encode()))
     assert (number, head, stop) == (TOOL, ["a", "W"], True)
     assert orjson.dumps(value).decode() == written
+
+
+@pytest.mark.parametrize("written", EXACT.values(), ids=EXACT.keys())
+@pytest.mark.parametrize("halves", [["\\ud83d"], ["\\ud83d", "\\ude00"]], ids=["one", "both"])
+def test_a_character_cut_in_two_costs_no_number_its_spelling(
+    halves: list[str], written: str
+) -> None:
+    payload = f'{{"toolUseId":"a","name":"W","input":{written},"stop":true}}'
+    sent = [*map(text, halves), ("toolUseEvent", payload)]
+    *_, (number, *head, value, stop) = parse(*(encode_event(t, p.encode()) for t, p in sent))
+    assert (number, head, stop) == (TOOL, ["a", "W"], True)
+    assert orjson.dumps(value).decode() == written
+
+
+# What is sent, and what is read: half a pair stands in the same payload.
+BROKEN_INPUTS: dict[str, tuple[str, str]] = {
+    "spelling": ('{"a":1.10,"s":"\\ud83d"}', '{"a":1.10,"s":"\ufffd"}'),
+    "beyond all floats": ('{"s":"\\ude00","a":1e400}', '{"s":"\ufffd","a":1e400}'),
+    "in front": ('{"a":1e400,"s":"\\ud83d!"}', '{"a":1e400,"s":"\ufffd!"}'),
+    "beside what is none": (
+        r'{"a":1e400,"s":"\ud83d\\ud83d\ud83d\ude00\"\n"}',
+        '{"a":1e400,"s":"\ufffd' + r"\\ud83d" + "\U0001f600" + r'\"\n"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("sent", BROKEN_INPUTS)
+def test_half_a_pair_inside_costs_no_number_its_spelling(sent: str) -> None:
+    written, expected = BROKEN_INPUTS[sent]
+    payload = f'{{"toolUseId":"a","name":"W","input":{written}}}'
+    ((number, _, _, value, _),) = parse(encode_event("toolUseEvent", payload.encode()))
+    assert (number, orjson.dumps(value).decode()) == (TOOL, expected)
+
+
+def test_halves_meet_beside_a_number_beyond_all_floats() -> None:
+    first = '{"toolUseId":"a","input":"x\\ud83d","n":1e400}'
+    second = '{"toolUseId":"a","input":"\\ude00y","n":1' + "0" * 5_000 + "}"
+    events = parse(*(encode_event("toolUseEvent", sent.encode()) for sent in (first, second)))
+    assert events == [(TOOL, "a", None, "x", False), (TOOL, "a", None, "\U0001f600y", False)]
+
+
+BAD_TOOLS: dict[str, tuple[str, str]] = {
+    "no number": ('{"input":{"a":1e400,"b":NaN}}', "is not JSON"),
+    "infinity": ('{"input":{"a":-Infinity}}', "is not JSON"),
+    "cut short": ('{"input":{"a":1e400}', "is not JSON"),
+    "an id beyond all floats": ('{"toolUseId":1e400}', "'toolUseId' is a number, not text"),
+    "an input beyond all floats": ('{"input":1e400}', "'input' is a number, not text or an object"),
+    "a list": ("[1e400]", "an array, not an object"),
+    "nested too deeply": ('{"input":{"a":1e400,"b":' + "[" * 100_000, "is not JSON"),
+}
+
+
+@pytest.mark.parametrize(("payload", "message"), BAD_TOOLS.values(), ids=BAD_TOOLS.keys())
+def test_bad_tool_event_with_what_the_fast_reader_refuses(payload: str, message: str) -> None:
+    ((number, error),) = parse(encode_event("toolUseEvent", payload.encode()))
+    assert (number, type(error)) == (FAULT, EventStreamError)
+    assert message in error.message
 
 
 def test_tool_input_as_object_nested_beyond_the_slow_reader() -> None:
@@ -425,6 +486,17 @@ def test_characters_that_the_service_cut_in_two(case: str) -> None:
     for pieces in every_cut(data):
         decoder, parser = FrameDecoder(), EventParser()
         assert [e for piece in pieces for e in parser.parse(decoder.feed(piece))] == expected
+
+
+def test_halves_as_bytes() -> None:
+    high, low = b"\xed\xa0\xbd", b"\xed\xb8\x80"
+    events = parse(
+        encode_event("assistantResponseEvent", b'{"content":"a' + high + b'"}'),
+        encode_event("assistantResponseEvent", b'{"content":"' + low + b'b"}'),
+    )
+    assert events == [(TEXT, "a"), (TEXT, "\U0001f600b")]
+    events = parse(encode_event("messageMetadataEvent", b'{"conversationId":"' + high + b'c"}'))
+    assert events == [(MESSAGE_META, "\ufffdc", None)]
 
 
 def test_no_json_behind_half_a_pair_is_a_fault() -> None:
