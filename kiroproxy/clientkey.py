@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from kiroproxy.errors import ConfigError
@@ -40,6 +39,8 @@ def load_or_create(state_dir: Path) -> Secret:
 
 
 def _create(path: Path) -> None:
+    import secrets  # here, since it brings random: 0.2 MB of an idle server that has its key
+
     aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

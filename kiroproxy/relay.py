@@ -15,7 +15,6 @@ streaming it is raised, and the handler turns it into the dialect's error event.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -43,7 +42,7 @@ from kiroproxy.errors import (
     let_go,
 )
 from kiroproxy.eventstream import FrameDecoder
-from kiroproxy.ids import make_uuid
+from kiroproxy.ids import fraction, make_uuid
 from kiroproxy.kiro.events import EventParser
 from kiroproxy.kiro.replies import Action, Health, Remedy, prompt_too_long
 from kiroproxy.kiro.websearch import (
@@ -173,7 +172,7 @@ class Relay:
         clock: Clock,
         metrics: Metrics,
         policy: RetryPolicy | None = None,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = fraction,
         aliases: Mapping[str, str] = MappingProxyType({}),
         description_chars: int = DESCRIPTION_CHARS,
     ) -> None:

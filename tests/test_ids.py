@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from kiroproxy.ids import make_ordered, make_uuid, random_bytes, uuid_of
+from kiroproxy.ids import fraction, make_ordered, make_uuid, random_bytes, uuid_of
 
 
 def test_uuids_are_those_of_the_standard_library() -> None:
@@ -58,3 +58,9 @@ def test_a_forked_child_has_names_of_its_own() -> None:
     os.close(reading)
     os.close(writing)
     assert theirs not in {random_bytes() for _ in range(512)}
+
+
+def test_fractions_are_spread_between_0_and_1() -> None:
+    found = [fraction() for _ in range(1000)]
+    assert 0 <= min(found) < 0.1 and 0.9 < max(found) < 1
+    assert len(set(found)) == 1000

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import stat
 import threading
 import time
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from kiroproxy.ids import random_bytes
 from kiroproxy.private import PRIVATE_FOLDER, make_folders
 from kiroproxy.regular import read_regular
 
@@ -74,7 +74,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     A link is followed, not replaced. Raises OSError; the old file then stands.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{random_bytes()[:4].hex()}.tmp")
     fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -34,6 +33,7 @@ from kiroproxy.accounts.tasks import Tasks
 from kiroproxy.accounts.waiting import WaitingRoom
 from kiroproxy.clock import Clock
 from kiroproxy.errors import CredentialError, InternalError, KiroProxyError, UpstreamError
+from kiroproxy.ids import fraction
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.models import FALLBACK, ModelInfo
 
@@ -76,7 +76,7 @@ class AccountManager:
         service: Service,
         clock: Clock,
         settings: AccountSettings | None = None,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = fraction,
         book: StateBook | None = None,
     ) -> None:
         self._clock = clock

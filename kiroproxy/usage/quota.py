@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from kiroproxy.accounts import AccountView, State
 from kiroproxy.clock import Clock
 from kiroproxy.database import Database
 from kiroproxy.errors import KiroProxyError, StorageError
+from kiroproxy.ids import fraction
 from kiroproxy.kiro.identity import Identity
 from kiroproxy.kiro.usage import UsageLimits
 
@@ -100,7 +100,7 @@ class QuotaWatch:
         service: UsageService,
         database: Database,
         clock: Clock,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = fraction,
     ) -> None:
         self._pool = pool
         self._service = service

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "PIL",
 }
 # What others bring along, in megabytes: anyio 2, importlib.resources 0.5 with zipfile, shutil 0.5 with its
-# packers, encodings.idna 0.5 with its tables, dotenv 0.2
+# packers, encodings.idna 0.5 with its tables, dotenv 0.2, random 0.2
 HEAVY = {
     "anyio",
     "bz2",
@@ -38,6 +38,8 @@ HEAVY = {
     "encodings.idna",
     "importlib.resources",
     "lzma",
+    "random",
+    "secrets",
     "shlex",
     "shutil",
     "stringprep",
