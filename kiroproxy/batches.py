@@ -132,27 +132,29 @@ def write_batch(connection: sqlite3.Connection, batch: list[Job]) -> None:
             _write_one(connection, job.work)
 
 
-def write_singly(
-    connection: sqlite3.Connection, batch: list[Job], error: sqlite3.Error
-) -> tuple[list[Job], sqlite3.Error]:
-    """What is lost of a batch that failed with ``error``, and the last error: where room is short, a small
-    record is not lost with a large one. Raises sqlite3.Error when the file is broken."""
-    if len(batch) == 1 or primary(error) not in _ROOM:
-        return batch, error
-    lost: list[Job] = []
+def write_what_fits(
+    connection: sqlite3.Connection, batch: list[Job]
+) -> tuple[int, sqlite3.Error | None]:
+    """How many works of a batch are lost, and the last error. Where room is short, a small record is not
+    lost with a large one. Raises sqlite3.Error when the file is broken."""
+    try:
+        write_batch(connection, batch)
+        return 0, None
+    except sqlite3.Error as error:
+        failure = error
+    if is_broken(failure):
+        raise failure
+    if len(batch) == 1 or primary(failure) not in _ROOM:
+        return len(batch), failure
+    lost = 0
     for at, job in enumerate(batch):
-        try:
-            write_batch(connection, [job])
-        except sqlite3.Error as another:
-            if is_broken(another):
-                raise
-            error = another
-            if (
-                primary(error) not in _ROOM
-            ):  # it may have waited long for that, and the next would as well
-                return lost + batch[at:], error
-            lost.append(job)
-    return lost, error
+        one_lost, error_of_one = write_what_fits(connection, [job])
+        if error_of_one is not None:
+            failure = error_of_one
+            if primary(failure) not in _ROOM:  # it may have waited long, and the next would as well
+                return lost + len(batch) - at, failure
+        lost += one_lost
+    return lost, failure
 
 
 def _joined(works: Iterable[Work]) -> Iterator[Work]:

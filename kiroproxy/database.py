@@ -34,8 +34,7 @@ from kiroproxy.batches import (
     is_broken,
     primary,
     transaction,
-    write_batch,
-    write_singly,
+    write_what_fits,
 )
 from kiroproxy.errors import StorageError
 from kiroproxy.private import make_folders
@@ -206,19 +205,13 @@ class Database:
         return batch, job, job is not None
 
     def _write(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
-        lost: list[Job] = []
         try:
-            try:
-                write_batch(connection, batch)
-            except sqlite3.Error as error:
-                if is_broken(error):
-                    raise
-                lost, failure = write_singly(connection, batch, error)
+            lost, failure = write_what_fits(connection, batch)
         except sqlite3.Error:
             raise _Broken from None
         now_s = self._monotonic()
         if lost:
-            if words := self._losses.add(len(lost), now_s):
+            if words := self._losses.add(lost, now_s):
                 _log.warning(
                     "the state file cannot be written (%s); %s (%s)", failure, words, _RECORDS
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -76,8 +77,6 @@ class Journal:
         }
         record = self._close(trace, "answered", 200, numbers)
         self._count_usage(usage)
-        if not _log.isEnabledFor(logging.INFO):
-            return
         fields: dict[str, Any] = {
             "first_token_ms": _known(record.first_token_ms),
             "response_time": record.total_ms,
@@ -167,19 +166,7 @@ class Journal:
 _RECURRING: Final = Recurring(
     "status", "dialect", "client", "model", "upstream_model", "stream", "account", "tries"
 )
-
-
-def _recurring(record: RequestRecord) -> tuple[Any, ...]:
-    return (
-        record.status,
-        record.dialect,
-        record.client,
-        record.model,
-        record.upstream_model,
-        record.stream,
-        record.account,
-        record.tries,
-    )
+_recurring: Final = operator.attrgetter(*_RECURRING.names)
 
 
 def _tell(level: int, record: RequestRecord, more: Mapping[str, Any]) -> None:

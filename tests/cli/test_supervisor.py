@@ -401,6 +401,17 @@ def test_a_worker_that_stands_still_is_replaced() -> None:
     in_process(scene)
 
 
+def left_alone(act: Callable[[int, int, Link], int], pulses: Pulses) -> None:
+    """One worker that does ``act`` is started once, and ends as it should."""
+
+    def scene() -> None:
+        story = Story(act, pulses=pulses)
+        assert story.run() == 0
+        assert story.starts == {0: 1}
+
+    in_process(scene)
+
+
 def test_a_worker_whose_loop_turns_is_left_alone() -> None:
     pulses = Pulses(1, 1.2)
 
@@ -410,12 +421,7 @@ def test_a_worker_whose_loop_turns_is_left_alone() -> None:
         stop_parent()
         return serve(link)
 
-    def scene() -> None:
-        story = Story(act, pulses=pulses)
-        assert story.run() == 0
-        assert story.starts == {0: 1}
-
-    in_process(scene)
+    left_alone(act, pulses)
 
 
 class HeldUp(logging.Handler):
@@ -478,9 +484,4 @@ def test_a_pause_of_all_processes_together_kills_nobody() -> None:
         stop_parent()
         return serve(link)
 
-    def scene() -> None:
-        story = Story(act, pulses=pulses)
-        assert story.run() == 0
-        assert story.starts == {0: 1}
-
-    in_process(scene)
+    left_alone(act, pulses)
